@@ -147,6 +147,9 @@ def bootstrap(
     pictures of one object, all clips of one recording), because items of one group are not independent. The interval
     holds the middle share of the resampled scores (percentile method). With a single seed it covers items only.
 
+    The interval errs on the wide side: chance that belongs to one seed on one item enters through the seeds, through
+    the items and through both, so its share of the variance counts three times.
+
     Args:
         correct: [seeds, N] (or [N]) of booleans or of any per-item score.
         labels: [N] true classes, needed for the statistic "balanced".
@@ -163,7 +166,7 @@ def bootstrap(
     Raises:
         ValueError: if the shapes do not fit or a value is out of range.
 
-    Source: Efron (1979); over seeds and items together, Bouthillier et al., arXiv:2103.03098. Taught in chapter 3.
+    Source: Efron (1979); rows and columns together, Owen (2007), the pigeonhole bootstrap. Taught in chapter 3.
 
     >>> estimate, low, high = bootstrap([[1, 1, 0, 1], [1, 0, 1, 1]])
     >>> estimate, 0 <= low < estimate < high <= 1

@@ -1,0 +1,132 @@
+"""Saving a training run after each epoch, so that a run that was killed can go on as if it had not been.
+
+Taught in chapter 2.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+
+from clslab.recipe import Recipe
+
+
+class Stateful(Protocol):
+    """Whatever can be saved and loaded as PyTorch's modules and optimizers are."""
+
+    def state_dict(self) -> Any:
+        """The state as plain data and tensors."""
+
+    def load_state_dict(self, state_dict: Any, /) -> Any:
+        """Take over what `state_dict` gave."""
+
+
+@dataclass
+class Checkpoint:
+    """All that has to be saved for a resumed run to be bit-identical to one that never stopped.
+
+    Attributes:
+        parts: what has a state, by name: model, optimizer, scheduler, scaler, best weights, history.
+        loader: the training loader, for the generators that shuffle it.
+        recipe: must be the same on resume.
+        machine: `Machine.to_dict()` of the run.
+    """
+
+    parts: dict[str, Stateful]
+    loader: Iterable[Any]
+    recipe: Recipe
+    machine: dict[str, Any]
+
+    def save(self, path: str | Path) -> None:
+        """Write the state at once or not at all: a run that is killed leaves the previous one."""
+        state = {
+            "parts": {name: part.state_dict() for name, part in self.parts.items()},
+            "random": random_state(),
+            "generators": [generator.get_state() for generator in _generators(self.loader)],
+            "recipe": self.recipe.to_dict(),
+            "machine": self.machine,
+        }
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(path.name + ".unfinished")
+        torch.save(state, unfinished)
+        unfinished.replace(path)
+
+    def load(self, path: str | Path) -> None:
+        """Set every part to the saved state.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file belongs to another recipe, or was made with other parts.
+        """
+        state = read_checkpoint(path)
+        _check_same_recipe(Path(path), Recipe.from_dict(state["recipe"]), self.recipe)
+        generators = _generators(self.loader)
+        if set(state["parts"]) != set(self.parts) or len(state["generators"]) != len(generators):
+            raise ValueError(
+                f"{path} holds {', '.join(sorted(state['parts']))} and {len(state['generators'])} "
+                f"loader generators, this run has {', '.join(sorted(self.parts))} and "
+                f"{len(generators)}; resume with the same kind of loader, schedule and precision"
+            )
+        for name, part in self.parts.items():
+            part.load_state_dict(state["parts"][name])
+        for generator, saved in zip(generators, state["generators"], strict=True):
+            generator.set_state(saved)
+        restore_random_state(state["random"])
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The contents of a checkpoint file, on the CPU. Only tensors and plain data are read.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no checkpoint at {path} to resume from; leave resume out to start from the beginning")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def random_state() -> dict[str, Any]:
+    """States of every global random number generator, as tensors and plain data."""
+    state = np.random.get_state(legacy=True)  # noqa: NPY002
+    name, keys, *rest = cast(tuple[Any, ...], state)
+    return {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Set every global random number generator to what `random_state` gave."""
+    random.setstate(state["python"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _generators(loader: Iterable[Any]) -> list[torch.Generator]:
+    """The generators that a loader and its sampler draw from, each once."""
+    holders = (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
+    generators = [getattr(holder, "generator", None) for holder in holders]
+    found = {id(each): each for each in generators if isinstance(each, torch.Generator)}
+    return list(found.values())
+
+
+def _check_same_recipe(path: Path, saved: Recipe, asked: Recipe) -> None:
+    """Refuse another recipe, except for more epochs where no learning rate depends on their number."""
+    old, new = saved.to_dict(), asked.to_dict()
+    free = set() if asked.schedule == "cosine" else {"epochs"}
+    differing = [name for name in old if old[name] != new[name] and name not in free]
+    if differing:
+        changes = ", ".join(f"{name} {old[name]!r} -> {new[name]!r}" for name in differing)
+        raise ValueError(f"{path} belongs to another recipe ({changes}); resume with the recipe it was made with")

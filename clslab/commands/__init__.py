@@ -1,0 +1,1 @@
+"""The command groups of `clslab.cli`, one module each with `register(subparsers)`."""

@@ -1,0 +1,57 @@
+"""From a dataset to batches."""
+
+from collections.abc import Sized
+from typing import Any, cast
+
+from torch.utils.data import DataLoader, Dataset
+
+from clslab import seeds
+
+
+def loader(
+    dataset: Dataset[Any],
+    *,
+    batch_size: int,
+    shuffle: bool = False,
+    seed: int = 0,
+    workers: int = 0,
+    drop_last: bool = False,
+) -> DataLoader[Any]:
+    """Batches of a dataset, in an order that depends on the seed alone.
+
+    Args:
+        dataset: items `(input, target)`.
+        batch_size: items per batch; the last one may be smaller.
+        shuffle: a new order each epoch.
+        seed: of the order and of the workers.
+        workers: processes that load in the background; 0 loads in this one.
+        drop_last: leave out the last batch if it is smaller.
+
+    Returns:
+        A `DataLoader`.
+
+    Raises:
+        ValueError: if there would be no batch at all.
+
+    Taught in chapter 2.
+    """
+    size = len(cast(Sized, dataset))
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; give at least 1")
+    if size == 0:
+        raise ValueError("the dataset is empty, so there is no batch; check the split")
+    if drop_last and batch_size > size:
+        raise ValueError(
+            f"batch_size {batch_size} is larger than the dataset ({size} items) and drop_last "
+            f"drops the only batch; give at most {size} or drop_last=False"
+        )
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        num_workers=workers,
+        drop_last=drop_last,
+        generator=seeds.generator(seed),
+        worker_init_fn=seeds.worker_init,
+        persistent_workers=False,  # fresh workers each epoch: their seeds then depend on the epoch alone, and a resumed run is the same
+    )

@@ -1,0 +1,429 @@
+"""Recorded runs: what one run leaves behind, how it is stored, and the tables made from many.
+
+A record is one JSON file per run, `NAME/seed-S.json`, readable but for the predictions per item, which are compressed.
+Every table and interval of the book is computed from such files. This module loads no torch.
+
+Taught in chapter 3.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from clslab import metrics, stats
+from clslab.recipe import Recipe
+
+SCHEMA = 1
+STAND_IN = "stand-in"
+
+_SINGLE_PRECISION_NUMBERS = 200_000  # above this many probabilities a record keeps 16 bits of each
+
+Split = Literal["val", "test"]
+
+
+class MixedSourcesError(ValueError):
+    """Runs on drawn stand-ins and runs on real data were about to share a table or a folder."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a trained model said about every item of one split.
+
+    Attributes:
+        probabilities: [N, C] float, rows that sum to 1.
+        targets: [N] true classes.
+        predicted: [N] the class of the highest probability, taken before any rounding.
+        ids: a name per item, the same in every run on the same split.
+        groups: [N] object, block or recording of each item; None where items stand alone.
+    """
+
+    probabilities: NDArray[Any]
+    targets: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    ids: tuple[str, ...]
+    groups: NDArray[Any] | None = None
+
+    @classmethod
+    def of(cls, probabilities: ArrayLike, targets: ArrayLike, ids: Sequence[str], groups: Any = None) -> Predictions:
+        """Predictions from probabilities [N, C]; lengths are checked.
+
+        Raises:
+            ValueError: if there is not one target, id and group per row.
+        """
+        scores = np.asarray(probabilities)
+        true = np.asarray(targets, dtype=np.int64)
+        lengths = {"targets": len(true), "ids": len(ids), "groups": len(scores) if groups is None else len(groups)}
+        for name, length in lengths.items():
+            if length != len(scores):
+                raise ValueError(f"{length} {name} for {len(scores)} rows of probabilities; give one for each")
+        kept = None if groups is None else np.asarray(groups)
+        return cls(scores, true, scores.argmax(axis=1).astype(np.int64), tuple(str(one) for one in ids), kept)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """[N] whether each item was right."""
+        return np.asarray(self.predicted == self.targets)
+
+    def scores(self) -> dict[str, float]:
+        """Number of items, accuracy, balanced accuracy and loss (cross-entropy in nats, from these probabilities)."""
+        own = self.probabilities[np.arange(len(self.targets)), self.targets].astype(np.float64)
+        return {
+            "n": len(self.targets),
+            "loss": float(-np.log(np.clip(own, 1e-12, 1.0)).mean()),
+            "accuracy": float(self.correct.mean()),
+            "balanced_accuracy": metrics.balanced_accuracy(self.targets, self.predicted),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; arrays and lists of names are compressed (zlib, base64)."""
+        single = self.probabilities.size <= _SINGLE_PRECISION_NUMBERS
+        return {
+            "probabilities": _pack(self.probabilities.astype("<f4" if single else "<f2")),
+            "targets": _pack(self.targets.astype("<i4")),
+            "predicted": _pack(self.predicted.astype("<i4")),
+            "ids": _pack_list(list(self.ids)),
+            "groups": None if self.groups is None else _pack_list(self.groups.tolist()),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Predictions:
+        """The reverse of `to_dict`."""
+        return cls(
+            _unpack(stored["probabilities"]).astype(np.float32),
+            _unpack(stored["targets"]).astype(np.int64),
+            _unpack(stored["predicted"]).astype(np.int64),
+            tuple(_unpack_list(stored["ids"])),
+            None if stored["groups"] is None else np.asarray(_unpack_list(stored["groups"])),
+        )
+
+
+@dataclass
+class Run:
+    """One run: its settings, its circumstances and its result.
+
+    Attributes:
+        recipe: the settings, the seed among them.
+        source: where the data came from: "local", "download", "package" or "stand-in".
+        fingerprint: sha256 of the splits' names and labels; equal fingerprints mean equal data.
+        classes: class names in the order of the probabilities.
+        sizes: number of items per split ("train" as used, after `recipe.subset`).
+        metrics: per split the scores of `Predictions.scores`.
+        predictions: per split what was said about every item.
+        history: one record per epoch, as `clslab.train.fit` returns them.
+        seconds_fit: seconds from the untrained to the trained model, without reading the pictures.
+        seconds_total: seconds of the whole run.
+        peak_memory: high-water mark of the process' memory in bytes (it includes earlier runs of the same process).
+        parameters_trained: number of parameters that were trained.
+        parameters_total: number of parameters altogether.
+        opened_test: how often this run opened the sealed test split, 0 or 1.
+        code: version, commit and source hash of the library.
+        packages: versions of Python and of the packages that compute.
+        machine: device, precision, threads, name.
+        notes: further facts, such as the C that a probe chose.
+    """
+
+    recipe: Recipe
+    source: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    sizes: dict[str, int]
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    predictions: dict[str, Predictions] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds_fit: float = 0.0
+    seconds_total: float = 0.0
+    peak_memory: int = 0
+    parameters_trained: int = 0
+    parameters_total: int = 0
+    opened_test: int = 0
+    code: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return self.recipe.seed
+
+    def record(self, split: Split, predictions: Predictions) -> dict[str, float]:
+        """Keeps the predictions on one split and the scores computed from them, and returns the scores."""
+        self.predictions[split] = predictions
+        self.metrics[split] = predictions.scores()
+        return self.metrics[split]
+
+    def to_json(self) -> str:
+        """The record as JSON text, ended by a line break."""
+        body: dict[str, Any] = {"schema": SCHEMA, "key": self.recipe.key(), "seed": self.seed}
+        for one in fields(self):
+            body[one.name] = getattr(self, one.name)
+        body["recipe"] = self.recipe.to_dict()
+        body["classes"] = list(self.classes)
+        del body["predictions"]  # long lines, so they come last
+        body["predictions"] = {split: one.to_dict() for split, one in self.predictions.items()}
+        return json.dumps(body, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Run:
+        """The run that `to_json` wrote.
+
+        Raises:
+            ValueError: if the text is no record, or one of another schema.
+        """
+        try:
+            body = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"this is no record of a run: {error}") from error
+        if not isinstance(body, dict) or body.get("schema") != SCHEMA:
+            found = body.get("schema") if isinstance(body, dict) else type(body).__name__
+            raise ValueError(f"a record of schema {SCHEMA} is expected, not {found!r}; record the run again")
+        missing = [one.name for one in fields(cls) if one.name not in body]
+        if missing:
+            raise ValueError(f"the record lacks {', '.join(missing)}; record the run again")
+        values = {one.name: body[one.name] for one in fields(cls)}
+        values["recipe"] = Recipe.from_dict(body["recipe"])
+        values["classes"] = tuple(body["classes"])
+        values["predictions"] = {split: Predictions.from_dict(one) for split, one in body["predictions"].items()}
+        return cls(**values)
+
+
+def record_path(directory: str | Path, name: str, seed: int) -> Path:
+    """Where the record of one run lies: `directory/NAME/seed-S.json`.
+
+    Raises:
+        ValueError: if the name would leave the directory.
+    """
+    parts = name.split("/")
+    if not name or any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts):
+        raise ValueError(f'{name!r} is no name of a run; use words joined by "/", such as "debris/head"')
+    return Path(directory, *parts, f"seed-{seed}.json")
+
+
+def write_record(text: str, path: Path) -> None:
+    """Writes text so that a reader sees the old file or the whole new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        Path(temporary).chmod(0o644)  # mkstemp gives the owner alone access
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def read_record(path: str | Path) -> Run:
+    """The run in one file.
+
+    Raises:
+        ValueError: if the file is no record; the message names it.
+    """
+    try:
+        return Run.from_json(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def record_state(path: Path, recipe: Recipe, *, test: bool = False) -> Literal["absent", "recorded", "failed", "stale"]:
+    """Whether a run lies recorded at a path: with this recipe, with another one ("stale"), as a failure or not at all.
+
+    The seed does not count: it is in the name of the file. With `test=True` a record whose test split was left shut is
+    stale too.
+    """
+    if not path.is_file():
+        return "failed" if failure_path(path).is_file() else "absent"
+    run = read_record(path)
+    untested = test and "test" in run.sizes and not run.opened_test
+    return "recorded" if run.recipe.key() == recipe.key() and not untested else "stale"
+
+
+def failure_path(path: Path) -> Path:
+    """Where the failure of the run is written that would be recorded at `path`."""
+    return path.with_suffix(".failed.json")
+
+
+def load_runs(directory: str | Path, pattern: str = "*") -> dict[str, list[Run]]:
+    """All recorded runs below a directory, by name, each list in the order of the seeds.
+
+    Args:
+        directory: the folder of records, such as `book/results`.
+        pattern: shell pattern for the names; `*` passes over "/" too, so "debris/*" holds "debris/head".
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or no record in it that fits the pattern.
+        ValueError: if a file is no record.
+    """
+    root = Path(directory)
+    if not root.is_dir():
+        raise FileNotFoundError(f"no folder of records at {root}; record some with: python -m clslab sweep FILE")
+    runs: dict[str, list[Run]] = {}
+    for path in sorted(root.rglob("seed-*.json")):
+        name = path.parent.relative_to(root).as_posix()
+        if not path.name.endswith(".failed.json") and fnmatch(name, pattern):
+            runs.setdefault(name, []).append(read_record(path))
+    if not runs:
+        raise FileNotFoundError(f"no record below {root} fits {pattern!r}; record some with: clslab sweep FILE")
+    return {name: sorted(found, key=lambda run: run.seed) for name, found in runs.items()}
+
+
+def results_table(
+    runs_by_name: Mapping[str, Sequence[Run]],
+    *,
+    metric: Literal["accuracy", "balanced_accuracy"] = "accuracy",
+    split: Split = "test",
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """One row per recipe: its score, the spread over seeds and the interval over seeds and items.
+
+    Args:
+        runs_by_name: as `load_runs` returns it; the runs of one name repeat one recipe with different seeds.
+        metric: "accuracy" or "balanced_accuracy".
+        split: "test" or "val".
+        confidence: coverage of the interval.
+
+    Returns:
+        Columns `name`, `seeds` and `n` (numbers of seeds and items), `mean` and `sd` over seeds (sd is nan for one
+        seed), `low` and `high` (bootstrap over seeds and items, whole groups where they are recorded), `seconds`
+        (mean of the seconds of fitting) and `source`.
+
+    Raises:
+        MixedSourcesError: if some runs are on stand-ins and some on real data.
+        ValueError: if the runs of one name do not repeat one recipe on the same items.
+
+    Taught in chapter 3.
+    """
+    _refuse_mixture([run for runs in runs_by_name.values() for run in runs])
+    rows = []
+    for name, runs in runs_by_name.items():
+        correct, shared = _stacked(name, runs, split)
+        mean, sd = stats.spread([run.metrics[split][metric] for run in runs])
+        _, low, high = stats.bootstrap(correct, **_resampling(shared, metric), confidence=confidence)
+        rows.append(
+            {
+                "name": name,
+                "seeds": len(runs),
+                "n": len(shared.targets),
+                "mean": mean,
+                "sd": sd,
+                "low": low,
+                "high": high,
+                "seconds": float(np.mean([run.seconds_fit for run in runs])),
+                "source": runs[0].source,
+            }
+        )
+    columns = ["name", "seeds", "n", "mean", "sd", "low", "high", "seconds", "source"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def difference(
+    runs_a: Sequence[Run],
+    runs_b: Sequence[Run],
+    *,
+    metric: Literal["accuracy", "balanced_accuracy"] = "accuracy",
+    split: Split = "test",
+    confidence: float = 0.95,
+) -> tuple[float, float, float]:
+    """Difference A − B of two recipes with its paired bootstrap interval, over the items that both scored.
+
+    Items are matched by their names. Groups are resampled whole where they are recorded.
+
+    Returns:
+        The difference, and the lower and upper end of its interval.
+
+    Raises:
+        MixedSourcesError: if one side is on a stand-in and the other on real data.
+        ValueError: if the two share no item, or disagree about the true class of one.
+
+    Taught in chapter 3.
+    """
+    _refuse_mixture([*runs_a, *runs_b])
+    correct_a, a = _stacked("A", runs_a, split)
+    correct_b, b = _stacked("B", runs_b, split)
+    place_in_b = {one: index for index, one in enumerate(b.ids)}
+    rows_a = np.array([index for index, one in enumerate(a.ids) if one in place_in_b], dtype=np.int64)
+    if len(rows_a) == 0:
+        raise ValueError(f"the runs share no item of the {split} split; compare runs on the same data")
+    rows_b = np.array([place_in_b[a.ids[index]] for index in rows_a])
+    if not np.array_equal(a.targets[rows_a], b.targets[rows_b]):
+        raise ValueError("the runs give one item different true classes; compare runs with the same classes")
+    resampling = {key: value[rows_a] if key != "statistic" else value for key, value in _resampling(a, metric).items()}
+    return stats.paired_bootstrap(correct_a[:, rows_a], correct_b[:, rows_b], **resampling, confidence=confidence)
+
+
+def is_stand_in(run: Run) -> bool:
+    """Whether the run was made on generated pictures."""
+    return run.source == STAND_IN
+
+
+def _refuse_mixture(runs: Sequence[Run]) -> None:
+    if len({is_stand_in(run) for run in runs}) > 1:
+        drawn = sorted({run.recipe.data for run in runs if is_stand_in(run)})
+        raise MixedSourcesError(
+            f"some of these runs are on the stand-in of {', '.join(drawn)} and some on real data; a result on a "
+            "stand-in is no result on the real set: record them again on one kind of data"
+        )
+
+
+def _stacked(name: str, runs: Sequence[Run], split: Split) -> tuple[NDArray[np.bool_], Predictions]:
+    """Correctness [seeds, N] of the runs of one name, and the predictions that hold their shared items."""
+    if not runs:
+        raise ValueError(f"{name} has no runs")
+    for run in runs:
+        if split not in run.predictions:
+            raise ValueError(f"{name}, seed {run.seed}: the {split} split was not scored; score it, or take another")
+    first = runs[0].predictions[split]
+    if len({run.recipe.key() for run in runs}) > 1:
+        raise ValueError(f"the runs of {name} follow different recipes; record them again, or give them two names")
+    if len({run.seed for run in runs}) < len(runs):
+        raise ValueError(f"the runs of {name} repeat a seed; each seed counts once")
+    if any(run.predictions[split].ids != first.ids for run in runs):
+        raise ValueError(f"the runs of {name} scored different items; record them again on the same data")
+    return np.stack([run.predictions[split].correct for run in runs]), first
+
+
+def _resampling(shared: Predictions, metric: str) -> dict[str, Any]:
+    if metric not in ("accuracy", "balanced_accuracy"):
+        raise ValueError(f'{metric!r} has no interval here; choose "accuracy" or "balanced_accuracy"')
+    chosen: dict[str, Any] = {"statistic": "mean"}
+    if metric == "balanced_accuracy":
+        chosen = {"statistic": "balanced", "labels": shared.targets}
+    if shared.groups is not None:
+        chosen["groups"] = shared.groups
+    return chosen
+
+
+def _pack(array: NDArray[Any]) -> dict[str, Any]:
+    return {"dtype": array.dtype.str, "shape": list(array.shape), "zlib": _squeeze(array.tobytes())}
+
+
+def _unpack(stored: Mapping[str, Any]) -> NDArray[Any]:
+    return np.frombuffer(_unsqueeze(stored["zlib"]), dtype=np.dtype(stored["dtype"])).reshape(stored["shape"]).copy()
+
+
+def _pack_list(items: list[Any]) -> dict[str, Any]:
+    return {"count": len(items), "zlib": _squeeze(json.dumps(items, ensure_ascii=False).encode())}
+
+
+def _unpack_list(stored: Mapping[str, Any]) -> list[Any]:
+    return list(json.loads(_unsqueeze(stored["zlib"])))
+
+
+def _squeeze(raw: bytes) -> str:
+    return base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
+
+
+def _unsqueeze(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))

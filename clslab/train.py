@@ -1,0 +1,411 @@
+"""The loop: train on batches, evaluate with counts, keep the best weights.
+
+Three functions are enough for every chapter: `fit`, `evaluate` and `predict`. All three borrow the
+model (`clslab.device.borrowed`): they put it in the right mode and on the right device, and give it
+back as they found it. Scores are sums and counts over all items, never averages of batch averages.
+
+Taught in chapter 2.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from clslab.checkpoint import read_checkpoint
+from clslab.device import Machine, Precision, Targets, borrowed, choose
+from clslab.recipe import Recipe
+from clslab.training_log import Log, Reports
+from clslab.training_state import EMPTY_LOADER, DivergenceWatch, History, TrainingDiverged, TrainingState
+
+__all__ = [
+    "Evaluation",
+    "History",
+    "Log",
+    "Tally",
+    "TrainingDiverged",
+    "evaluate",
+    "fit",
+    "predict",
+    "train_epoch",
+]
+
+# Fields of a recipe that this loop does not act on. At another value they are an error: a setting
+# that is silently ignored would make a record lie.
+NOT_HONOURED = ("mix", "sam_rho", "sam_adaptive", "ema", "tta", "init")
+
+
+# [evaluation]
+@dataclass(frozen=True)
+class Evaluation:
+    """Counts over a set of items; two of them add up to that of both sets.
+
+    Attributes:
+        correct: items whose most probable class is the target.
+        count: items.
+        loss_sum: sum of their losses.
+
+    Taught in chapter 2.
+
+    >>> both = Evaluation(3, 4, 2.0) + Evaluation(0, 1, 3.0)
+    >>> both.accuracy, both.loss
+    (0.6, 1.0)
+    """
+
+    correct: int
+    count: int
+    loss_sum: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share of items that are correct."""
+        return self.correct / self.count
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of an item."""
+        return self.loss_sum / self.count
+
+    def __add__(self, other: Evaluation) -> Evaluation:
+        return Evaluation(
+            self.correct + other.correct,
+            self.count + other.count,
+            self.loss_sum + other.loss_sum,
+        )
+
+
+# [/evaluation]
+
+
+# [evaluate]
+def evaluate(
+    model: nn.Module, loader: Iterable[Any], *, machine: Machine | None = None
+) -> Evaluation | list[Evaluation]:
+    """Accuracy and cross-entropy of a model over all items of a loader.
+
+    Args:
+        model: gives logits `[B, C]`, or log-probabilities (their cross-entropy is the same), or a
+            tuple of them, one per level of labels.
+        loader: gives batches `(inputs, targets)`; targets are classes `[B]`, probabilities `[B, C]`
+            or, for a model with L outputs, classes `[B, L]`.
+        machine: where to compute; `None` as `clslab.device.borrowed` chooses.
+
+    Returns:
+        One evaluation, or for a model with several outputs one per level, the finest last.
+
+    Raises:
+        ValueError: if the loader is empty, or outputs and targets do not fit.
+
+    Taught in chapter 2.
+    """
+    tally = Tally()
+    with borrowed(model, training=False, machine=machine) as machine:
+        for batch in loader:
+            inputs, targets = machine.place(batch)
+            with machine.autocast():
+                outputs = model(inputs)
+            tally.add(outputs, targets)
+    return tally.evaluations()
+
+
+# [/evaluate]
+
+
+def predict(model: nn.Module, loader: Iterable[Any], *, machine: Machine | None = None) -> tuple[Targets, Targets]:
+    """Class probabilities of every item of a loader, and the targets, in the loader's order.
+
+    Args:
+        model: as for `evaluate`.
+        loader: as for `evaluate`.
+        machine: as for `evaluate`.
+
+    Returns:
+        Probabilities `[N, C]` (float32) and targets `[N]`, on the CPU; for a model with several
+        outputs a tuple of each, one per level.
+
+    Raises:
+        ValueError: if the loader is empty, or outputs and targets do not fit.
+
+    Taught in chapter 2.
+    """
+    batches: list[list[tuple[Tensor, Tensor]]] = []
+    several = False
+    with borrowed(model, training=False, machine=machine) as machine:
+        for batch in loader:
+            inputs, targets = machine.place(batch)
+            with machine.autocast():
+                outputs = model(inputs)
+            several = not isinstance(outputs, Tensor)
+            batches.append(
+                [(logits.float().softmax(dim=1).cpu(), target.cpu()) for logits, target in _levels(outputs, targets)]
+            )
+    if not batches:
+        raise ValueError(EMPTY_LOADER)
+    levels = [list(zip(*level, strict=True)) for level in zip(*batches, strict=True)]
+    probabilities = tuple(torch.cat(of_level[0]) for of_level in levels)
+    targets_by_level = tuple(torch.cat(of_level[1]) for of_level in levels)
+    if several:
+        return probabilities, targets_by_level
+    return probabilities[0], targets_by_level[0]
+
+
+# [train-epoch]
+def train_epoch(state: TrainingState, loader: Iterable[Any], epoch: int) -> Evaluation:
+    """One pass over the training batches. The counts are taken while the weights change.
+
+    Args:
+        state: the model with what trains it.
+        loader: gives batches `(inputs, targets)`.
+        epoch: its number, for the error message.
+
+    Returns:
+        Accuracy and loss of the batches, each at the moment when it was trained on; of a model with
+        several outputs those of the last, the finest level.
+
+    Raises:
+        TrainingDiverged: if a loss is infinite or not a number.
+        ValueError: if the loader is empty, or a batch is too small for batch norm.
+
+    Taught in chapter 2.
+    """
+    tally, watch = Tally(), DivergenceWatch(epoch, state.machine)
+    for batch in loader:
+        inputs, targets = state.machine.place(batch)
+        state.optimizer.zero_grad(set_to_none=True)
+        with state.machine.autocast():
+            outputs = _forward(state.model, inputs)
+            loss = state.criterion(outputs, targets)
+        watch.look(loss, state.optimizer)
+        state.scaler.scale(loss).backward()  # the scale is 1 but for fp16
+        if state.recipe.clip_norm is not None:
+            state.scaler.unscale_(state.optimizer)
+            clip_grad_norm_(state.model.parameters(), state.recipe.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.advance_schedule("step")  # after the optimizer, never before
+        tally.add(outputs, targets, loss)
+    watch.check()
+    state.advance_schedule("epoch")
+    return _finest(tally.evaluations())
+
+
+# [/train-epoch]
+
+
+def fit(
+    model: nn.Module,
+    train: Iterable[Any],
+    val: Iterable[Any] | None,
+    recipe: Recipe,
+    *,
+    criterion: Callable[[Any, Any], Tensor] | None = None,
+    optimizer: Optimizer | None = None,
+    on_epoch: Callable[[dict[str, Any]], object] | None = None,
+    resume: str | Path | None = None,
+    machine: Machine | None = None,
+    log: str | Path | Log | None = None,
+    checkpoint: str | Path | None = None,
+    patience: int | None = None,
+    tensorboard: str | Path | None = None,
+    progress: bool = False,
+) -> History:
+    """Train the parameters of a model that require a gradient, and leave it with its best weights.
+
+    After each epoch the model is evaluated on `val`; at the end it gets the weights of the epoch
+    with the highest validation accuracy back, of equal ones the first. Ctrl-C ends the training and
+    keeps the best weights. The number to report is that of a test set: the best validation
+    accuracy of many epochs is too good.
+
+    Args:
+        model: trained in place; its modes and device are given back as they were.
+        train: gives batches `(inputs, targets)`, as for `evaluate`.
+        val: likewise; `None` for no validation, the last weights are then kept.
+        recipe: epochs, loss, optimizer, schedule, clip_norm and precision are read here.
+        criterion: called with outputs and targets; built from the recipe unless given.
+        optimizer: built from the recipe unless given.
+        on_epoch: called with the record of each epoch.
+        resume: a checkpoint; the run goes on as if it had never stopped, with the machine stored in
+            it unless `machine` is given.
+        machine: where to compute; `None` for `clslab.device.choose()`.
+        log: a file that every line is appended to, which is printed too; or an open `Log`.
+        checkpoint: a file to write after each epoch.
+        patience: stop after this many epochs without a better validation accuracy.
+        tensorboard: a folder for TensorBoard.
+        progress: show a bar that counts epochs.
+
+    Returns:
+        The history of all epochs, those before a resume included.
+
+    Raises:
+        TrainingDiverged: if the loss is infinite or not a number.
+        FileNotFoundError: if there is no checkpoint to resume from.
+        ValueError: if the recipe asks for something that this loop does not do, a loader is empty,
+            a batch is too small for batch norm, or the checkpoint is that of another run.
+
+    Taught in chapter 2.
+    """
+    _check_settings(recipe, val, patience)
+    machine = _machine_for(machine, recipe, resume)
+    reports = Reports(log, tensorboard, progress=progress, epochs=recipe.epochs)
+    # [fit]
+    with reports, borrowed(model, training=True, machine=machine):
+        state = TrainingState.start(model, train, recipe, machine, criterion, optimizer)
+        if resume is not None:
+            state.checkpoint.load(resume)
+        try:
+            for epoch in range(len(state.history) + 1, recipe.epochs + 1):
+                if state.out_of_patience(patience):
+                    state.history.stopped = "patience"
+                    break
+                record = _one_epoch(state, train, val, epoch)
+                state.end_epoch(record)
+                reports.epoch(record)
+                if on_epoch is not None:
+                    on_epoch(record)
+                if checkpoint is not None:
+                    state.checkpoint.save(checkpoint)
+        except KeyboardInterrupt:
+            state.history.stopped = "interrupted"
+        finally:
+            state.best.restore(model)
+    # [/fit]
+    return state.history
+
+
+def _one_epoch(state: TrainingState, train: Iterable[Any], val: Iterable[Any] | None, epoch: int) -> dict[str, Any]:
+    """Train for an epoch, evaluate, and say what came of it."""
+    started, lr = time.perf_counter(), state.optimizer.param_groups[0]["lr"]
+    _announce_epoch(train, epoch)
+    learnt = train_epoch(state, train, epoch)
+    checked = None if val is None else _finest(evaluate(state.model, val, machine=state.machine))
+    return {
+        "epoch": epoch,
+        "lr": lr,
+        "train_loss": learnt.loss,
+        "train_accuracy": learnt.accuracy,
+        "val_loss": None if checked is None else checked.loss,
+        "val_accuracy": None if checked is None else checked.accuracy,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+# [tally]
+class Tally:
+    """Counts over batches, one row per level of labels, kept on the device.
+
+    Nothing is read back before the end, so that a CUDA device never waits for the answer.
+    """
+
+    def __init__(self) -> None:
+        self._sums: list[tuple[Tensor, int, Tensor]] = []
+        self._several = False
+
+    def add(self, outputs: Any, targets: Targets, loss: Tensor | None = None) -> None:
+        """Count a batch; `loss`, a mean over the batch, is used in place of the cross-entropy."""
+        self._several = not isinstance(outputs, Tensor)
+        sums = []
+        with torch.no_grad():
+            for logits, target in _levels(outputs, targets):
+                classes = target.argmax(dim=1) if target.is_floating_point() else target
+                correct = (logits.argmax(dim=1) == classes).sum()
+                if loss is None:
+                    lost = F.cross_entropy(logits.float(), target, reduction="sum").double()
+                else:
+                    lost = loss.detach().double() * len(logits)
+                sums.append((correct, len(logits), lost))
+        if self._sums:
+            sums = [
+                (correct + more_correct, count + more_count, lost + more_lost)
+                for (correct, count, lost), (more_correct, more_count, more_lost) in zip(self._sums, sums, strict=True)
+            ]
+        self._sums = sums
+
+    def evaluations(self) -> Evaluation | list[Evaluation]:
+        """The counts so far.
+
+        Raises:
+            ValueError: if there was no batch.
+        """
+        if not self._sums:
+            raise ValueError(EMPTY_LOADER)
+        levels = [Evaluation(int(correct), count, float(lost)) for correct, count, lost in self._sums]
+        return levels if self._several else levels[0]
+
+
+# [/tally]
+
+
+def _levels(outputs: Any, targets: Targets) -> list[tuple[Tensor, Tensor]]:
+    """Pairs of logits and targets, one per level of labels; one pair for plain labels."""
+    if isinstance(outputs, Tensor):
+        if not isinstance(targets, Tensor):
+            raise ValueError(f"the model gives one output and the targets have {len(targets)} levels; choose one")
+        if targets.ndim == 2 and not targets.is_floating_point():
+            raise ValueError(
+                f"the model gives one output and the targets are {tuple(targets.shape)}: "
+                f"{targets.shape[1]} levels; choose one, targets[:, -1] is the finest"
+            )
+        return [(outputs, targets)]
+    if isinstance(targets, Tensor):
+        targets = targets.unbind(dim=1)
+    if len(outputs) != len(targets):
+        raise ValueError(f"the model gives {len(outputs)} outputs and the targets have {len(targets)} levels")
+    return list(zip(outputs, targets, strict=True))
+
+
+def _finest(evaluations: Evaluation | list[Evaluation]) -> Evaluation:
+    return evaluations[-1] if isinstance(evaluations, list) else evaluations
+
+
+def _forward(model: nn.Module, inputs: Tensor) -> Any:
+    """The outputs of a training step, with a clear word where batch norm cannot have one."""
+    try:
+        return model(inputs)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"a training batch of {len(inputs)} is too small for batch norm, which needs at least "
+            "two values per channel; give the loader drop_last=True, or a batch_size that does not "
+            "leave one item over"
+        ) from error
+
+
+def _announce_epoch(loader: Iterable[Any], epoch: int) -> None:
+    """Tell loaders and samplers that shuffle by the number of the epoch which one this is."""
+    for part in (loader, getattr(loader, "sampler", None)):
+        set_epoch = getattr(part, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(epoch)
+
+
+def _check_settings(recipe: Recipe, val: Iterable[Any] | None, patience: int | None) -> None:
+    plain = Recipe()
+    for name in NOT_HONOURED:
+        if getattr(recipe, name) != getattr(plain, name):
+            raise ValueError(
+                f"{name} = {getattr(recipe, name)!r}: fit does not do this; leave it at {getattr(plain, name)!r}"
+            )
+    if patience is not None and patience < 1:
+        raise ValueError(f"patience = {patience} has to be at least 1 epoch, or None")
+    if patience is not None and val is None:
+        raise ValueError("patience needs a validation set: give val, or leave patience out")
+
+
+def _machine_for(machine: Machine | None, recipe: Recipe, resume: str | Path | None) -> Machine:
+    """The machine that is given, or that of the checkpoint, or the one that `choose` finds."""
+    if machine is None and resume is not None:
+        machine = Machine.from_dict(read_checkpoint(resume)["machine"])
+    machine = choose() if machine is None else machine
+    if recipe.precision == "auto":
+        return machine
+    return machine.replace(precision=cast(Precision, recipe.precision))
