@@ -1,0 +1,96 @@
+# The course from two commands: `make book` reads, `make test` proves.
+#
+# Needs make and Python 3.11 or newer, nothing else; `make PYTHON=/path/to/python3.12 book` names one.
+# Only what GNU make 3.81 (macOS) and POSIX make both know is used here.
+
+BIN = .venv/bin
+PY = $(BIN)/python
+STAMP = .venv/.installed
+CHAPTER_JOBS = 2
+
+help:
+	@echo "make book                run all chapters and build the site (CLSLAB_PROFILE=smoke|cpu|gpu)"
+	@echo "make chapter NAME=...    run and show one chapter, e.g. NAME=05_fine_tuning"
+	@echo "make notebooks           write the notebooks beside the chapters"
+	@echo "make test                everything that CI proves: lint, types, unit, chapters, strict book"
+	@echo "make lint|format|types|unit|chapters|site-smoke    parts of it"
+	@echo "make costs               measure what every page costs and write it into the pages"
+	@echo "make data-sheets         write book/data.md from the catalog"
+	@echo "make numbers             compare the numbers in the prose with the records"
+	@echo "make address URL=...     write the book's web address everywhere it is needed"
+	@echo "make bench               the speed ratios in benchmarks/"
+	@echo "make clean               remove what was built; make distclean also removes .venv"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; \
+	enough='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	found=; \
+	for candidate in $${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do \
+	  if "$$candidate" -c "$$enough" 2>/dev/null; then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "clslab needs Python 3.11 or newer, and none was found (tried: $${PYTHON:-python3 python3.13 python3.12 python3.11 python})." >&2; \
+	  echo "Install one, then name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+	  exit 1; \
+	fi; \
+	if [ ! -x $(PY) ]; then echo "creating .venv with $$found"; "$$found" -m venv .venv; fi; \
+	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e '.[all]'; \
+	touch $(STAMP)
+
+book: $(STAMP)
+	@$(PY) -m book.tools.build
+
+chapter: $(STAMP)
+	@$(PY) -m book.tools.build --chapter "$(NAME)"
+
+notebooks: $(STAMP)
+	@$(PY) -m book.tools.pairs --jobs $(CHAPTER_JOBS)
+
+costs: $(STAMP)
+	@$(PY) -m book.tools.build --record-costs
+	@$(PY) -m book.tools.pairs --jobs $(CHAPTER_JOBS)
+
+numbers: $(STAMP)
+	@$(PY) -m book.tools.numbers
+
+data-sheets: $(STAMP)
+	@$(PY) -m book.tools.data_sheets
+
+address: $(STAMP)
+	@$(PY) -m book.tools.address $(URL)
+
+test: lint types unit chapters site-smoke
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	OMP_NUM_THREADS=1 CLSLAB_PROFILE=smoke $(PY) -m pytest -n $(CHAPTER_JOBS) --dist loadfile tests clslab book/tools
+
+chapters: $(STAMP)
+	$(PY) tests/chapters/run.py --jobs $(CHAPTER_JOBS)
+
+site-smoke: $(STAMP)
+	CLSLAB_PROFILE=smoke $(PY) -m book.tools.build --output _build/smoke
+
+bench: $(STAMP)
+	@for script in benchmarks/*.py; do OMP_NUM_THREADS=1 $(PY) $$script; done
+
+clean:
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache clslab.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
+
+.PHONY: help install book chapter notebooks costs numbers data-sheets address test lint format types unit chapters site-smoke bench clean distclean
