@@ -5,6 +5,7 @@ Taught in chapters 1 and 5.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +71,12 @@ def fit_probe(
     *,
     num_classes: int,
     classifier: str = "logistic",
+    strengths: Sequence[float] = STRENGTHS,
     seed: int = 0,
 ) -> Probe:
     """A linear classifier on standardised features, its regularisation chosen on the validation split.
 
-    C is the one of `STRENGTHS` with the highest validation accuracy, the smallest of them where several tie. An SVM
+    C is the one of `strengths` with the highest validation accuracy, the smallest of them where several tie. An SVM
     gives margins, not probabilities: those are fitted to the validation split afterwards (Platt's sigmoid).
 
     Args:
@@ -84,6 +86,7 @@ def fit_probe(
         val_targets: [M].
         num_classes: C of the data set.
         classifier: "logistic" (logistic regression) or "svm" (linear support vector machine).
+        strengths: candidates for C; a single one is taken as it is.
         seed: of the SVM's solver.
 
     Raises:
@@ -97,13 +100,13 @@ def fit_probe(
     val_x, val_y = np.asarray(val_features, dtype=np.float64), np.asarray(val_targets)
     if len(np.unique(y)) < 2:
         raise ValueError(f"all {len(y)} training items have class {y[0]}; a probe needs at least two classes")
-    candidates = [_linear(classifier, strength, seed).fit(x, y) for strength in STRENGTHS]
+    candidates = [_linear(classifier, strength, seed).fit(x, y) for strength in strengths]
     accuracies = [float(np.mean(candidate.predict(val_x) == val_y)) for candidate in candidates]
     best = int(np.argmax(accuracies))
     chosen: Any = candidates[best]
     if classifier == "svm":
         chosen = CalibratedClassifierCV(FrozenEstimator(chosen), method="sigmoid").fit(val_x, val_y)
-    return Probe(chosen, num_classes, STRENGTHS[best])
+    return Probe(chosen, num_classes, strengths[best])
 
 
 # [out-of-fold]

@@ -200,6 +200,29 @@ def test_lp_ft_starts_from_the_probe(task):
     assert trained.parameters_trained == trained.parameters_total
 
 
+@pytest.mark.parametrize("split", ["random", "grouped"])
+def test_a_cross_validation_records_every_open_item_once(split, shelf):
+    options = {"folds": 3, "split": split}
+    run = runs.execute(QUICK.replace(train_part="probe", model_options=options), machine=CPU, shelf=shelf, test=False)
+    found = run.predictions["val"]
+    assert len(found.ids) == len(set(found.ids)) == 96 + 48
+    assert found.groups is not None
+    assert run.metrics["val"]["n"] == 96 + 48
+    assert run.opened_test == 0
+    assert run.notes == options
+    assert same(Run.from_json(run.to_json()), run)
+
+
+def test_a_cross_validation_has_no_model_to_test_and_takes_every_picture(task, shelf):
+    recipe = QUICK.replace(train_part="probe", model_options={"folds": 3})
+    with pytest.raises(ValueError, match="test = false"):
+        runs.execute(recipe, machine=CPU, shelf=shelf)
+    with pytest.raises(ValueError, match="leave subset out"):
+        routes.train_task(task(train_part="probe", model_options={"folds": 3}, subset=5))
+    with pytest.raises(ValueError, match="'sideways'"):
+        routes.train_task(task(train_part="probe", model_options={"folds": 3, "split": "sideways"}))
+
+
 @pytest.mark.parametrize("classes", [2, 4])
 def test_a_probe_is_one_linear_layer(classes):
     rng = np.random.default_rng(0)

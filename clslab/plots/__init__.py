@@ -1,0 +1,118 @@
+"""Every figure of the book: one palette, a second channel beside colour, an alt text always.
+
+**How to call.** Data first, then keyword-only labels, then `alt`, which is required. Data are plain
+numbers, arrays, and mappings whose order is the order in the figure. An estimate is a tuple
+`(value, low, high)`. Rates and differences of rates go in as fractions and are drawn in per cent or
+points. What is wrong with a value is said in a `ValueError` that names it. Nothing passed in is changed.
+
+**What comes back.** A `BookFigure`, a matplotlib Figure that pyplot does not know. End the cell with the call
+and it is shown once; no `plt.show()`, no semicolon. `figure.clslab_alt` holds the alt text, and so do the
+metadata of the output (`metadata["image/png"]["alt"]`) and its plain-text form. The page takes its alt text from
+the cell, so write the same sentence there too, on a chapter's cell that ends in a figure:
+
+    ```{code-cell} ipython3
+    ---
+    mystnb:
+      image:
+        alt: The linear head reaches 89 % on the test set, six colour numbers reach 76 %.
+    ---
+    plots.score_bars(estimates, n=212, seeds=5,
+                     alt="The linear head reaches 89 % on the test set, six colour numbers reach 76 %.")
+    ```
+
+An alt text says what a reader should see in the figure, with the numbers that matter, in a sentence or two.
+
+**How it looks.** The palette is Okabe and Ito's (2008), the five of its colours that have a contrast of 3:1 or more on
+white; each series has a marker, a dash and a hatch of its own as well. The background is white in the dark theme too.
+A figure is 6 inches (576 CSS pixels) wide and its smallest text 11 points: 10 px tall at 390 px, 9 px with a
+phone's margins. Legends stand above the axes, notes below; lettered marks explain places without covering data.
+
+**What there is.** `bars` scores and differences, `curves` what changes along an axis, `pictures` pictures and matrices,
+`diagrams` drawings from numbers:
+
+    score_bars({"head": {"val": est, "test": est}}, n=212, seeds=5, chance=0.5, alt=...)
+    leak_bars({"solar": est_random}, {"solar": est_grouped}, {"solar": est_difference}, n=426, seeds=5, alt=...)
+    forest({"SGD → Adam": est_difference}, margin=0.01, favours=("SGD is better", "Adam is better"), alt=...)
+    distribution({"seeds": scores}, x_label="accuracy (%)", percent=True, references={0.885: "the source"},
+                 panels=False, alt=...)
+    batch_norm_modes({"before": values, "train mode": values, "eval mode": values}, alt=...)
+    parameter_bars({"head": (2_562, 3_373_570)}, alt=...)
+    moved_buffers({"train mode": {"bn1.running_mean": 0.31}, "eval mode": {"bn1.running_mean": 0.0}}, alt=...)
+    learning_curves({"head": {"train": [S, E], "val": [S, E]}}, accuracies, notes={7: "lr / 10"}, alt=...)
+    annotated_log({"train": [E], "val": [E], "test": [E]}, accuracies, notes={5: "collapse"}, alt=...)
+    size_curve({"head": {10: est, 100: est}}, chance=0.5, alt=...)
+    best_of_k({"n = 200": {1: est, 10: est}}, truth=0.9, alt=...)
+    interval_width({"accuracy 90 %": {100: 0.059}}, sizes={212: "debris"}, margins={0.007: "S4's gain"}, alt=...)
+    probe_by_depth({"solar": {"stem": est, "head": est}}, chance={"solar": 0.5}, alt=...)
+    time_and_accuracy({"head": (12.0, est)}, footnote="two CPU cores", alt=...)
+    confusion(counts, ["intact", "defective"], alt=...)
+    picture_grid(pictures, truth=[...], predicted=[...], confidence=[...], alt=...)      or captions=[...]
+    worst_errors(pictures, truth=[...], predicted=[...], confidence=[...], count=9, alt=...)
+    side_by_side({"cat 12": [original, cropped, resized]}, columns=["original", "centre crop", "resize"], alt=...)
+    occlusion_map(pictures, heats, captions=["plastic, 97 %"], alt=...)
+    convolution_shapes(32, [Layer("convolution", kernel=3, padding=1, channels=16)], alt=...)
+    nested_subsets([10, 20, 50], groups=[4, 7, 18], alt=...)
+    reliability(confidence, accuracy, counts, edges=None, alt=...)
+
+>>> from clslab import plots
+>>> figure = plots.score_bars({"linear head": {"test": (0.89, 0.85, 0.92)}}, n=212, seeds=5,
+...                           alt="The linear head reaches 89 % on the test set.")
+>>> figure
+<Figure: The linear head reaches 89 % on the test set.>
+"""
+
+from clslab.plots.bars import (
+    batch_norm_modes,
+    distribution,
+    forest,
+    leak_bars,
+    moved_buffers,
+    parameter_bars,
+    score_bars,
+)
+from clslab.plots.curves import (
+    annotated_log,
+    best_of_k,
+    interval_width,
+    learning_curves,
+    probe_by_depth,
+    size_curve,
+    time_and_accuracy,
+)
+from clslab.plots.diagrams import Layer, convolution_shapes, nested_subsets, reliability
+from clslab.plots.pictures import (
+    confusion,
+    occlusion_map,
+    picture_grid,
+    side_by_side,
+    worst_errors,
+)
+from clslab.plots.style import PALETTE, BookFigure
+
+__all__ = [
+    "PALETTE",
+    "BookFigure",
+    "Layer",
+    "annotated_log",
+    "batch_norm_modes",
+    "best_of_k",
+    "confusion",
+    "convolution_shapes",
+    "distribution",
+    "forest",
+    "interval_width",
+    "leak_bars",
+    "learning_curves",
+    "moved_buffers",
+    "nested_subsets",
+    "occlusion_map",
+    "parameter_bars",
+    "picture_grid",
+    "probe_by_depth",
+    "reliability",
+    "score_bars",
+    "side_by_side",
+    "size_curve",
+    "time_and_accuracy",
+    "worst_errors",
+]
