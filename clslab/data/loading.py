@@ -53,5 +53,6 @@ def loader(
         drop_last=drop_last,
         generator=seeds.generator(seed),
         worker_init_fn=seeds.worker_init,
-        persistent_workers=False,  # fresh workers each epoch: their seeds then depend on the epoch alone, and a resumed run is the same
+        # Fresh workers each epoch: their seeds come from the generator, so a resumed run is the same.
+        persistent_workers=False,
     )
