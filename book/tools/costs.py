@@ -53,6 +53,7 @@ def write_records(root: Path, profile: str, executions: Sequence[Execution]) -> 
             "peak_memory_mb": round(execution.peak_mb),
             "machine": choose().name,
             "cores": os.cpu_count(),
+            "threads": int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1),
         }
         path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         written.append(path)
@@ -99,7 +100,7 @@ def line(root: Path, page: Page, text: str) -> str:
         path = record_path(root, profile, page)
         if path.is_file():
             record = json.loads(path.read_text("utf-8"))
-            where = f"{record['cores']} cores" if profile == "cpu" else record["machine"]
+            where = f"{record['threads']} of {record['cores']} cores" if profile == "cpu" else record["machine"]
             shown.append(
                 f"{duration(record['seconds'])} and {memory(record['peak_memory_mb'])} of memory "
                 f"in the `{profile}` profile ({where})"
