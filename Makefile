@@ -18,7 +18,7 @@ help:
 	@echo "make data-sheets         write book/data.md from the catalog"
 	@echo "make numbers             compare the numbers in the prose with the records"
 	@echo "make address URL=...     write the book's web address everywhere it is needed"
-	@echo "make bench               the speed ratios in benchmarks/"
+	@echo "make bench               the speed ratios in benchmarks/ (BENCH=--record keeps them with the book's records)"
 	@echo "make clean               remove what was built; make distclean also removes .venv"
 
 install: $(STAMP)
@@ -84,7 +84,10 @@ site-smoke: $(STAMP)
 	CLSLAB_PROFILE=smoke $(PY) -m book.tools.build --output _build/smoke
 
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do OMP_NUM_THREADS=1 $(PY) $$script; done
+	@for script in benchmarks/*.py; do \
+	  case $$script in */interleaved.py) continue;; esac; \
+	  echo "$$script" >&2; $(PY) $$script $(BENCH) || exit 1; \
+	done
 
 clean:
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache clslab.egg-info

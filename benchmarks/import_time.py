@@ -26,6 +26,7 @@ def seconds(code: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer starts")
+    parser.add_argument("--record", action="store_true", help="print only: a start of Python is not a chapter's matter")
     starts = 5 if parser.parse_args().quick else 25
     for code in ("pass", "import clslab"):  # warm-up: compiled files, the disk's cache
         seconds(code)

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
+from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -42,10 +41,24 @@ class Probe:
     strength: float
 
     def probabilities(self, features: ArrayLike) -> Floats:
-        """Probabilities [N, C] of features [N, D]."""
-        found = np.zeros((len(np.asarray(features)), self.num_classes))
-        found[:, self.pipeline.classes_] = self.pipeline.predict_proba(np.asarray(features))
+        """Probabilities [N, C] of features [N, D].
+
+        An SVM gives margins, not probabilities. Their logistic function (softmax of more than two) stands in: it is
+        highest for the class that the SVM predicts and ranks items as the margins do, but is not calibrated.
+        """
+        rows = np.asarray(features)
+        found = np.zeros((len(rows), self.num_classes))
+        found[:, self.pipeline.classes_] = self._of_classes(rows)
         return found
+
+    def _of_classes(self, rows: NDArray[Any]) -> Floats:
+        """Probabilities of the classes that training held."""
+        if hasattr(self.pipeline, "predict_proba"):
+            return self.pipeline.predict_proba(rows)
+        margins = self.pipeline.decision_function(rows)
+        if margins.ndim == 1:  # two classes have one margin
+            return np.stack([expit(-margins), expit(margins)], axis=1)
+        return softmax(margins, axis=1)
 
     def linear(self) -> tuple[Floats, Floats]:
         """Weights [C, D] and biases [C] of the linear layer that gives the same probabilities, scaling included.
@@ -76,8 +89,7 @@ def fit_probe(
 ) -> Probe:
     """A linear classifier on standardised features, its regularisation chosen on the validation split.
 
-    C is the one of `strengths` with the highest validation accuracy, the smallest of them where several tie. An SVM
-    gives margins, not probabilities: those are fitted to the validation split afterwards (Platt's sigmoid).
+    C is the one of `strengths` with the highest validation accuracy, the smallest of them where several tie.
 
     Args:
         features: [N, D] of the training pictures.
@@ -103,10 +115,7 @@ def fit_probe(
     candidates = [_linear(classifier, strength, seed).fit(x, y) for strength in strengths]
     accuracies = [float(np.mean(candidate.predict(val_x) == val_y)) for candidate in candidates]
     best = int(np.argmax(accuracies))
-    chosen: Any = candidates[best]
-    if classifier == "svm":
-        chosen = CalibratedClassifierCV(FrozenEstimator(chosen), method="sigmoid").fit(val_x, val_y)
-    return Probe(chosen, num_classes, strengths[best])
+    return Probe(candidates[best], num_classes, strengths[best])
 
 
 # [out-of-fold]

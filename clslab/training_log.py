@@ -8,10 +8,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 
-class Log:
+class _ClosedAtTheEnd:
+    """A context manager that closes itself."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Log(_ClosedAtTheEnd):
     """Lines that are printed and, all of them, written to a file.
 
     Args:
@@ -41,19 +59,8 @@ class Log:
         if self._file is not None:
             self._file.close()
 
-    def __enter__(self) -> Log:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class Reports:
+class Reports(_ClosedAtTheEnd):
     """Where the numbers of an epoch go: a log, TensorBoard and a progress bar, each of them optional.
 
     Args:
@@ -99,15 +106,8 @@ class Reports:
         if self.bar is not None:
             self.bar.update()
 
-    def __enter__(self) -> Reports:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close what was opened here; a log that was given stays open."""
         for each in self._closing:
             each.close()
 

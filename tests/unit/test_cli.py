@@ -212,7 +212,8 @@ def test_train_without_val(divided, tmp_path, capsys):
 
 def test_too_few_pictures_to_split(tmp_path, capsys):
     draw(tmp_path / "mine", 1)
-    fails(capsys, tmp_path / "mine", tmp_path / "log.txt")
+    message = fails(capsys, tmp_path / "mine", tmp_path / "log.txt")
+    assert "2 item(s) are too few" in message
 
 
 def test_wrong_options(divided, tmp_path, capsys):

@@ -46,3 +46,28 @@ def test_a_number_of_folds_that_groups_do_not_allow(folds: int) -> None:
     features, labels, group_of = _memory_task()
     with pytest.raises(ValueError, match=rf"folds = {folds}; 20 groups allow 2 to 20"):
         probes.out_of_fold(features, labels, num_classes=2, groups=group_of, folds=folds)
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_an_svm_predicts_what_scikit_learn_s_predicts(num_classes: int) -> None:
+    rng = np.random.default_rng(2)
+    centres = rng.normal(size=(num_classes, 8))
+    labels = rng.integers(0, num_classes, 400)
+    features = centres[labels] + rng.normal(size=(400, 8))
+    # A validation split in which one class is rare must not move the line between the classes.
+    rare = np.flatnonzero((labels[200:] != 0) | (np.arange(200) % 10 == 0)) + 200
+    probe = probes.fit_probe(
+        features[:200], labels[:200], features[rare], labels[rare], num_classes=num_classes, classifier="svm"
+    )
+    found = probe.probabilities(features[200:])
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    np.testing.assert_array_equal(found.argmax(axis=1), probe.pipeline.predict(features[200:]))
+
+
+def test_a_class_that_training_lacked_has_probability_zero() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 60) * 2  # classes 0 and 2 of three
+    features = rng.normal(size=(60, 4)) + labels[:, None]
+    for classifier in probes.CLASSIFIERS:
+        probe = probes.fit_probe(features, labels, features, labels, num_classes=3, classifier=classifier)
+        assert probe.probabilities(features)[:, 1].tolist() == [0.0] * 60
