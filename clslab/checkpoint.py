@@ -6,7 +6,7 @@ Taught in chapter 2.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import torch
 
+from clslab import distributed
 from clslab.recipe import Recipe
 
 
@@ -44,11 +45,17 @@ class Checkpoint:
     machine: dict[str, Any]
 
     def save(self, path: str | Path) -> None:
-        """Write the state at once or not at all: a run that is killed leaves the previous one."""
+        """Write the state at once or not at all: a run that is killed leaves the previous one.
+
+        Of several processes the first one writes. All call this, as each has random numbers of its own.
+        """
+        generators = [generator.get_state() for generator in _generators(self.loader)]
+        processes = distributed.gather({"random": random_state(), "generators": generators})
+        if not distributed.is_writer():
+            return
         state = {
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
-            "random": random_state(),
-            "generators": [generator.get_state() for generator in _generators(self.loader)],
+            "processes": processes,
             "recipe": self.recipe.to_dict(),
             "machine": self.machine,
         }
@@ -63,22 +70,24 @@ class Checkpoint:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if the file belongs to another recipe, or was made with other parts.
+            ValueError: if the file belongs to another recipe, or was made with other parts or by another number of
+                processes.
         """
         state = read_checkpoint(path)
         _check_same_recipe(Path(path), Recipe.from_dict(state["recipe"]), self.recipe)
+        own = _of_this_process(Path(path), state["processes"])
         generators = _generators(self.loader)
-        if set(state["parts"]) != set(self.parts) or len(state["generators"]) != len(generators):
+        if set(state["parts"]) != set(self.parts) or len(own["generators"]) != len(generators):
             raise ValueError(
-                f"{path} holds {', '.join(sorted(state['parts']))} and {len(state['generators'])} "
+                f"{path} holds {', '.join(sorted(state['parts']))} and {len(own['generators'])} "
                 f"loader generators, this run has {', '.join(sorted(self.parts))} and "
                 f"{len(generators)}; resume with the same kind of loader, schedule and precision"
             )
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
-        for generator, saved in zip(generators, state["generators"], strict=True):
+        for generator, saved in zip(generators, own["generators"], strict=True):
             generator.set_state(saved)
-        restore_random_state(state["random"])
+        restore_random_state(own["random"])
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -115,11 +124,20 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
 
 
 def _generators(loader: Iterable[Any]) -> list[torch.Generator]:
-    """The generators that a loader and its sampler draw from, each once."""
-    holders = (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
-    generators = [getattr(holder, "generator", None) for holder in holders]
+    """The generators that a loader and its samplers draw from, each once."""
+    generators = [getattr(part, "generator", None) for part in distributed.parts_of_loader(loader)]
     found = {id(each): each for each in generators if isinstance(each, torch.Generator)}
     return list(found.values())
+
+
+def _of_this_process(path: Path, processes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    here = distributed.world()
+    if len(processes) != here.world_size:
+        raise ValueError(
+            f"{path} was written by {len(processes)} processes, and there {'is' if here.world_size == 1 else 'are'} "
+            f"{here.world_size}; resume with {len(processes)} (torchrun --nproc-per-node={len(processes)} …)"
+        )
+    return processes[here.rank]
 
 
 def _check_same_recipe(path: Path, saved: Recipe, asked: Recipe) -> None:

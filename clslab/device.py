@@ -1,9 +1,9 @@
-"""Which device, precision and memory format a run uses, and the one place that moves a model there.
+"""Which device, precision, memory format and threads a run uses, and the one place that moves a model there.
 
 A `Machine` is chosen once for a run, stored in its record and in its checkpoint, and used again
 when the run is resumed: a result belongs to the machine that it was computed on.
 
-Taught in chapter 2.
+Taught in chapters 2 and 8.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import contextlib
 import copy
 import dataclasses
 import itertools
+import math
 import os
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -36,9 +37,15 @@ MEMORY_FORMATS: dict[str, torch.memory_format] = {
     "contiguous": torch.contiguous_format,
     "channels_last": torch.channels_last,
 }
-MEASURING_SECONDS = 1.5  # what `choose` may spend on timing
-MEASURING_BATCH = 8  # pictures in a timed pass: enough to rank two memory formats
-WORTHWHILE = 0.95  # a format has to save 5 % of the time before it replaces the plain one
+MEASURING_SECONDS = 1.6  # what `choose` may spend on timing
+WORTHWHILE = 0.95  # a way of computing has to save 5 % of the time before it replaces a plainer one
+HOPELESS = 1.5  # a way that takes so many times as long as the best one is not timed again
+TURNS = 3  # how often each way should be timed at least, if there is time
+MOST_TURNS = 20
+BUSY = 2  # cores are taken if several threads need so many times as long as one
+BUSY_TRIALS = 20  # products of matrices by which that is judged
+BUSY_SECONDS = 0.1  # or fewer, if they take longer than this
+FEWEST = 2  # pictures in a timed step: batch norm needs two
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class Machine:
         name: name of the processor or the graphics card.
 
     Raises:
-        ValueError: for a device, precision or memory format that is unknown or not available here.
+        ValueError: for a device, precision or memory format that is unknown or not available here,
+            or less than one thread.
 
     Taught in chapter 2.
 
@@ -71,6 +79,8 @@ class Machine:
         _check_device(self.device)
         _check_known("precision", self.precision, PRECISIONS)
         _check_known("memory format", self.memory_format, MEMORY_FORMATS)
+        if self.threads < 1:
+            raise ValueError(f"threads = {self.threads} is out of range; give at least 1")
         if self.precision == "fp16" and not self.on_cuda:
             raise ValueError(
                 f"precision 'fp16' needs a CUDA device, and this machine computes on {self.device!r}; "
@@ -124,49 +134,71 @@ class Machine:
         return cls(**fields)
 
 
-def choose(task: tuple[nn.Module, Tensor] | None = None) -> Machine:
-    """The machine for a run: the CUDA device if there is one, full precision, and a memory format.
+def choose(task: tuple[nn.Module, Tensor] | None = None, *, precision: str = "auto") -> Machine:
+    """The machine for a run: the CUDA device if there is one, and the fastest way of computing on it.
 
-    Without a task the memory format is the plain one. With a task, both formats are timed on a copy
-    of the model for at most two seconds; on a CPU the right one can save a third of the time, and
-    which one that is depends on the model. Precision is never lowered unasked.
-    `$CLSLAB_DEVICE`, `$CLSLAB_PRECISION` and `$CLSLAB_MEMORY_FORMAT` override: runs that are to be
-    compared fix all three.
+    Without a task that way is the plain one: full precision, contiguous memory, torch's number of
+    threads. With a task, training steps of a copy of the model are timed in turns, for less than two
+    seconds in all, on the task's own batch or as much of it as fits into that time:
+
+    - precision: "fp32", and a half precision where the hardware computes in it. On CUDA that is
+      "bf16", or "fp16" on cards that only have that one; on a CPU it is "bf16", if it has units for
+      it (AVX-512 BF16, AMX, Arm's BF16). Elsewhere it would be emulated, which is slower, and is not
+      tried.
+    - memory format: both. On a CPU the right one can save a third of the time, and which one that is
+      depends on the model.
+    - threads on a CPU: torch's number, which is that of the physical cores unless the program was
+      given fewer, and one. Threads wait for each other: for a small network one is faster, and
+      beside other programs that keep the cores busy it is faster by far.
+
+    What is not the plain way is only taken if it saves 5 % of the time, and a half precision only if
+    it saves 5 % against the best full one: half precision changes the result.
+
+    Runs that are to be compared fix everything: `$CLSLAB_DEVICE`, `$CLSLAB_PRECISION`,
+    `$CLSLAB_MEMORY_FORMAT` and `$CLSLAB_THREADS` override, and what is set is not tried out. A number
+    of threads in `$OMP_NUM_THREADS` also stands.
 
     Args:
-        task: a model as it will be trained, and a batch of its inputs `[B, ...]`.
+        task: a model as it will be trained, and a batch of its inputs `[B, ...]`. Only batches of
+            pictures `[B, C, H, W]` are measured.
+        precision: as in a recipe; another one than "auto" is taken as it is, and goes before
+            `$CLSLAB_PRECISION`.
 
     Raises:
         ValueError: if an environment variable names something unknown or not available.
 
-    Taught in chapter 2.
+    Taught in chapters 2 and 8.
     """
     device = os.environ.get("CLSLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-    precision = os.environ.get("CLSLAB_PRECISION") or "fp32"
-    wanted = os.environ.get("CLSLAB_MEMORY_FORMAT") or None
+    fixed: dict[str, Any] = {
+        "precision": os.environ.get("CLSLAB_PRECISION") or None,
+        "memory_format": os.environ.get("CLSLAB_MEMORY_FORMAT") or None,
+        "threads": _threads_from(os.environ.get("CLSLAB_THREADS")),
+    }
+    if precision != "auto":
+        fixed["precision"] = precision
+    fixed = {name: value for name, value in fixed.items() if value is not None}
     try:
-        _check_device(device)
-        _check_known("precision", precision, PRECISIONS)
-        if wanted is not None:
-            _check_known("memory format", wanted, MEMORY_FORMATS)
+        plain = Machine(device, **fixed, name=_name_of(device))
     except ValueError as error:
-        names = "$CLSLAB_DEVICE, $CLSLAB_PRECISION and $CLSLAB_MEMORY_FORMAT"
+        names = "$CLSLAB_DEVICE, $CLSLAB_PRECISION, $CLSLAB_MEMORY_FORMAT and $CLSLAB_THREADS"
         raise ValueError(f"{error} (see {names})") from error
-    machine = Machine(device, cast(Precision, precision), name=_name_of(device))
-    if wanted is not None:
-        return machine.replace(memory_format=wanted)
     if task is None or task[1].ndim != 4:
-        return machine
-    return machine.replace(memory_format=_faster_format(machine, *task))
+        return plain
+    ways = _ways(plain, fixed)
+    if any(way.threads != plain.threads for way in ways) and _threads_get_in_the_way(plain.threads):
+        ways = [way for way in ways if way.threads == 1]
+    return _fastest(ways, *task) if len(ways) > 1 else ways[0]
 
 
 @contextlib.contextmanager
 def borrowed(model: nn.Module, *, training: bool, machine: Machine | None = None) -> Iterator[Machine]:
     """Take a model to work, and give it back as it was.
 
-    The only place in the library that sets train or eval mode, switches gradients on or off, and
-    moves a model. When the block ends, also by an error, every submodule has its own mode again and
-    the model is on its own device in its own memory format.
+    The only place in the library that sets train or eval mode, switches gradients on or off, moves a
+    model, and sets the number of torch's threads. When the block ends, also by an error, every
+    submodule has its own mode again, the model is on its own device in its own memory format, and
+    torch has as many threads as before.
 
     Args:
         model: taken to the machine's device and memory format.
@@ -184,16 +216,21 @@ def borrowed(model: nn.Module, *, training: bool, machine: Machine | None = None
         machine = choose() if home is None or home.type == "cpu" else _machine_at(home)
     modes = {module: module.training for module in model.modules()}
     reformatted = machine.memory_format == "channels_last" and not _is_channels_last(model)
-    model.to(machine.device)
-    if reformatted:
-        model.to(memory_format=torch.channels_last)
+    threads = torch.get_num_threads()
     try:
+        model.to(machine.device)
+        if reformatted:
+            model.to(memory_format=torch.channels_last)
+        if threads != machine.threads:
+            torch.set_num_threads(machine.threads)
         model.train(training)
         with torch.set_grad_enabled(training):
             yield machine
     finally:
         for module, mode in modes.items():
             module.training = mode
+        if threads != machine.threads:
+            torch.set_num_threads(threads)
         if reformatted:
             model.to(memory_format=torch.contiguous_format)
         if home is not None:
@@ -237,38 +274,143 @@ def _is_channels_last(model: nn.Module) -> bool:
     return all(weight.is_contiguous(memory_format=torch.channels_last) for weight in maps)
 
 
-def _faster_format(machine: Machine, model: nn.Module, inputs: Tensor) -> MemoryFormat:
-    """The memory format in which a pass of this model is faster, timed in turns on a copy of it."""
-    deadline = time.perf_counter() + MEASURING_SECONDS
-    copied = copy.deepcopy(model)  # so that no statistic of the model moves
-    seconds: dict[MemoryFormat, list[float]] = {"contiguous": [], "channels_last": []}
-    inputs = inputs[:MEASURING_BATCH]
-    devices = [torch.device(machine.device)] if machine.on_cuda else []
+def _threads_from(value: str | None) -> int | None:
+    """A number of threads as an environment variable gives it; `None` for none."""
+    if not value:
+        return None
+    if not value.isdecimal():
+        raise ValueError(f"CLSLAB_THREADS is {value!r}; set it to a whole number from 1, or unset it")
+    return int(value)
+
+
+def _ways(plain: Machine, fixed: Mapping[str, Any]) -> list[Machine]:
+    """The ways of computing to be timed: the plain one first, others in the order of promise."""
+    precisions, formats, threads = [plain.precision], [plain.memory_format], [plain.threads]
+    if "precision" not in fixed:
+        precisions += _half_precisions(plain)
+    if "memory_format" not in fixed:
+        formats.append("channels_last")
+    if "threads" not in fixed and not os.environ.get("OMP_NUM_THREADS") and not plain.on_cuda and plain.threads > 1:
+        threads.append(1)
+    return [
+        plain.replace(precision=precision, memory_format=memory_format, threads=count)
+        for count, precision, memory_format in itertools.product(threads, precisions, formats)
+    ]
+
+
+def _half_precisions(machine: Machine) -> list[Precision]:
+    """The half precision that this hardware computes in, if any."""
+    if machine.on_cuda:
+        with torch.cuda.device(machine.device):
+            return ["bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"]
+    return ["bf16"] if _cpu_has_bf16() else []
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the CPU has instructions that multiply bf16, so that nothing is emulated."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.11: x86 only
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+
+
+def _fastest(ways: Sequence[Machine], model: nn.Module, inputs: Tensor) -> Machine:
+    """The way in which a training step is fastest, timed in turns on a copy of the model."""
+    plain = ways[0]
+    calm = plain.replace(threads=min(way.threads for way in ways))
+    end = time.perf_counter() + MEASURING_SECONDS
+    devices = [torch.device(plain.device)] if plain.on_cuda else []
     with torch.random.fork_rng(devices=devices):
-        first = _pass_seconds(machine, copied, inputs[:2])  # also warms up
-        if first > MEASURING_SECONDS / 16:  # a large model, or a busy machine: two pictures will do
-            inputs = inputs[:2]
-        while not seconds["channels_last"] or time.perf_counter() < deadline:
-            for memory_format, taken in seconds.items():
-                turn = machine.replace(memory_format=memory_format)
-                taken.append(_pass_seconds(turn, copied, inputs))
-    # The shortest pass is the one that other processes disturbed least.
-    plain, changed = min(seconds["contiguous"]), min(seconds["channels_last"])
-    return "channels_last" if changed < WORTHWHILE * plain else "contiguous"
+        copied = copy.deepcopy(model).to(plain.device)  # so that no statistic of the model moves
+        warming = _step_seconds(calm, copied, inputs[:FEWEST])
+        if plain.on_cuda:
+            # Loading the libraries of CUDA takes seconds, which training then does not have to spend.
+            end = time.perf_counter() + MEASURING_SECONDS
+        # A step that took long is not made twice just to know how long it takes when it is warm.
+        slow = warming > MEASURING_SECONDS / 10
+        step = warming if slow else _step_seconds(calm, copied, inputs[:FEWEST])
+        share = (end - time.perf_counter()) / (TURNS * len(ways))  # of the time, for one step
+        inputs = inputs[: max(FEWEST, int(share / step * FEWEST))]
+        seconds = _in_turns(ways, copied, inputs, expected=step / FEWEST * len(inputs), end=end)
+    return _worthwhile(ways, seconds)
 
 
-def _pass_seconds(machine: Machine, model: nn.Module, inputs: Tensor) -> float:
+def _threads_get_in_the_way(threads: int) -> bool:
+    """Whether the cores are so busy with other programs that several threads are slower than one.
+
+    Then a single training step can take a hundred times as long as it should, so this is found out on
+    something smaller.
+    """
+    before = torch.get_num_threads()
+    matrix = torch.ones(256, 256)
+    seconds = {1: 0.0, threads: 0.0}
+    try:
+        for trial in range(BUSY_TRIALS + 1):
+            for count in seconds:
+                torch.set_num_threads(count)
+                started = time.perf_counter()
+                matrix @ matrix
+                if trial > 0:  # the first one starts the threads
+                    seconds[count] += time.perf_counter() - started
+            in_the_way = seconds[threads] > BUSY * seconds[1]
+            if in_the_way and seconds[threads] > BUSY_SECONDS:
+                break
+        return in_the_way
+    finally:
+        torch.set_num_threads(before)
+
+
+def _in_turns(
+    ways: Sequence[Machine], model: nn.Module, inputs: Tensor, *, expected: float, end: float
+) -> dict[Machine, float]:
+    """Seconds of a step in each way that there was time for: the shortest, as other processes disturbed it least."""
+    shortest: dict[Machine, float] = {}
+    running = list(ways)
+    for turn in range(MOST_TURNS):
+        for way in running:
+            guess = shortest.get(way, shortest.get(ways[0], expected))
+            if time.perf_counter() + guess > end:
+                return shortest
+            shortest[way] = min(_step_seconds(way, model, inputs), shortest.get(way, math.inf))
+        if turn > 0:  # the first turn was the warm-up
+            best = min(shortest.values())
+            running = [way for way in running if shortest[way] <= HOPELESS * best]
+    return shortest
+
+
+def _worthwhile(ways: Sequence[Machine], seconds: Mapping[Machine, float]) -> Machine:
+    """The fastest way, if that is worth leaving the plain one (the first) or full precision."""
+    plain = ways[0]
+    if plain not in seconds:  # a large model, or a busy machine: not even that one could be timed
+        return plain
+    full = min((way for way in seconds if way.precision == plain.precision), key=seconds.__getitem__)
+    half = min((way for way in seconds if way.precision != plain.precision), key=seconds.__getitem__, default=full)
+    if seconds[half] < WORTHWHILE * seconds[full]:
+        return half
+    return full if seconds[full] < WORTHWHILE * seconds[plain] else plain
+
+
+def _step_seconds(machine: Machine, model: nn.Module, inputs: Tensor) -> float:
     """Seconds of one forward pass, with a backward pass where something is trained."""
     training = any(weight.requires_grad for weight in model.parameters())
     with borrowed(model, training=training, machine=machine):
         inputs, _ = machine.place((inputs, torch.zeros(0)))
+        _wait_for(machine)
         started = time.perf_counter()
-        with machine.autocast():
-            outputs = model(inputs)
-        if training:
-            outputs = outputs if isinstance(outputs, Tensor) else outputs[-1]
-            outputs.float().sum().backward()
+        try:
+            with machine.autocast():
+                outputs = model(inputs)
+            if training:
+                outputs = outputs if isinstance(outputs, Tensor) else outputs[-1]
+                outputs.float().sum().backward()
+            _wait_for(machine)
+            return time.perf_counter() - started
+        except torch.OutOfMemoryError:
+            return math.inf  # another way may fit
+        finally:
             model.zero_grad(set_to_none=True)
-        if machine.on_cuda:
-            torch.cuda.synchronize(machine.device)
-        return time.perf_counter() - started
+
+
+def _wait_for(machine: Machine) -> None:
+    if machine.on_cuda:
+        torch.cuda.synchronize(machine.device)

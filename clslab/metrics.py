@@ -100,8 +100,11 @@ def reliability_bins(probabilities: ArrayLike, targets: ArrayLike, bins: int = 1
     if bins < 1:
         raise ValueError(f"bins = {bins} is no number of bins; take at least 1")
     scores, true = _checked_probabilities(probabilities, targets)
-    confidence = scores.max(axis=1)
-    right = (scores.argmax(axis=1) == true).astype(np.float64)
+    return _bins_of(scores.max(axis=1), scores.argmax(axis=1) == true, bins)
+
+
+def _bins_of(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int) -> pd.DataFrame:
+    right = correct.astype(np.float64)
     edges = np.linspace(0, 1, bins + 1)
     # A sum of float32 probabilities may pass 1 by a rounding: it belongs to the last bin.
     place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
@@ -133,7 +136,35 @@ def expected_calibration_error(probabilities: ArrayLike, targets: ArrayLike, bin
     >>> round(expected_calibration_error([[0.8, 0.2]] * 4, [0, 0, 0, 1]), 6)
     0.05
     """
-    table = reliability_bins(probabilities, targets, bins)
+    return _gap(reliability_bins(probabilities, targets, bins))
+
+
+def calibration_error_of(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error where only the confidence of each prediction is known, not the whole row.
+
+    Args:
+        confidence: [N] probability of the predicted class, in [0, 1].
+        correct: [N] whether each prediction is right.
+        bins: as for `expected_calibration_error`.
+
+    Raises:
+        ValueError: if the shapes differ, a confidence is no probability, or `bins` is below 1.
+
+    >>> round(calibration_error_of([0.8] * 4, [True, True, True, False]), 6)
+    0.05
+    """
+    stated, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
+    if stated.ndim != 1 or stated.shape != right.shape or len(stated) == 0 or bins < 1:
+        raise ValueError(
+            f"confidence {stated.shape}, correct {right.shape}, {bins} bins; give [N], [N], at least 1 bin"
+        )
+    # A sum of float32 probabilities may pass 1 by a rounding.
+    if not ((stated >= 0) & (stated <= 1 + 1e-3)).all():
+        raise ValueError(f"confidence goes from {stated.min():g} to {stated.max():g}; give probabilities, in [0, 1]")
+    return _gap(_bins_of(stated, right, bins))
+
+
+def _gap(table: pd.DataFrame) -> float:
     filled = table[table["count"] > 0]
     gaps = (filled["confidence"] - filled["accuracy"]).abs()
     return float((gaps * filled["count"]).sum() / filled["count"].sum())

@@ -35,7 +35,7 @@ class Recipe:
         variant: variant of the data set, `None` for the whole set as it is.
         subset: training pictures per class, drawn with the run's seed; `None` takes them all.
         image_size: side in pixels of the square that the model sees.
-        model: name of a backbone or of a model.
+        model: name of a backbone (`clslab.models.transfer.BACKBONES`) or of a model (`clslab.models.list_models()`).
         model_options: further arguments of the model (`dropout`; for a probe `layer` and `classifier`).
         pretrained: start from borrowed weights.
         train_part: "head", "last-block", "all", "probe", "lp-ft" or "scratch".
@@ -53,8 +53,9 @@ class Recipe:
         loss: name of the loss.
         loss_options: its further arguments.
         label_smoothing: in [0, 1).
-        augment: name of a preset of `clslab.data.transforms.photo`.
-        mix: name of a mixing augmentation (mixup, CutMix), `None` for none.
+        augment: name of a preset of `clslab.data.transforms.photo`, or for small pictures in memory of
+            `clslab.data.augment.PRESETS`.
+        mix: one of `clslab.data.augment.MIXINGS` for small pictures in memory, `None` for none.
         sam_rho: radius of SAM, 0 for none.
         sam_adaptive: scale that radius with the weights (ASAM).
         ema: decay of an average of the weights, in [0, 1); 0 for none.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ SCHEMA = 1
 STAND_IN = "stand-in"
 
 _SINGLE_PRECISION_NUMBERS = 200_000  # above this many probabilities a record keeps 16 bits of each
+_MANY_CLASSES = 20  # above this many classes a record keeps three numbers per item instead of a row
 
 Split = Literal["val", "test"]
 
@@ -42,19 +44,30 @@ class MixedSourcesError(ValueError):
 class Predictions:
     """What a trained model said about every item of one split.
 
+    With up to 20 classes a record keeps every probability. With more it would be megabytes long (10,000 items of 100
+    classes: 4 MB), so it keeps three numbers per item: `confidence`, `own` and `place`. Everything but the scores of
+    the other classes can be computed from them.
+
     Attributes:
-        probabilities: [N, C] float, rows that sum to 1.
+        probabilities: [N, C] float, rows that sum to 1. Of a record of more than 20 classes it is [N, 0].
         targets: [N] true classes.
         predicted: [N] the class of the highest probability, taken before any rounding.
         ids: a name per item, the same in every run on the same split.
         groups: [N] object, block or recording of each item; None where items stand alone.
+        confidence: [N] probability of the predicted class.
+        own: [N] probability of the true class.
+        place: [N] number of classes that are more probable than the true one: 0 where it is predicted, below k where it
+            is among the first k.
     """
 
     probabilities: NDArray[Any]
     targets: NDArray[np.int64]
     predicted: NDArray[np.int64]
     ids: tuple[str, ...]
-    groups: NDArray[Any] | None = None
+    groups: NDArray[Any] | None
+    confidence: NDArray[Any]
+    own: NDArray[Any]
+    place: NDArray[np.int64]
 
     @classmethod
     def of(cls, probabilities: ArrayLike, targets: ArrayLike, ids: Sequence[str], groups: Any = None) -> Predictions:
@@ -69,8 +82,29 @@ class Predictions:
         for name, length in lengths.items():
             if length != len(scores):
                 raise ValueError(f"{length} {name} for {len(scores)} rows of probabilities; give one for each")
-        kept = None if groups is None else np.asarray(groups)
-        return cls(scores, true, scores.argmax(axis=1).astype(np.int64), tuple(str(one) for one in ids), kept)
+        return cls._of(scores, true, scores.argmax(axis=1).astype(np.int64), ids, groups)
+
+    @classmethod
+    def _of(
+        cls, scores: NDArray[Any], true: NDArray[Any], predicted: NDArray[Any], ids: Any, groups: Any
+    ) -> Predictions:
+        rows = np.arange(len(scores))
+        own = scores[rows, true]
+        # Of equal probabilities the first counts as the higher one, as in `argmax`.
+        ahead = (scores > own[:, None]).sum(axis=1)
+        ahead += ((scores == own[:, None]) & (np.arange(scores.shape[1]) < true[:, None])).sum(axis=1)
+        # Probabilities that were rounded in a record may tie where the prediction knew better.
+        place = np.where(predicted == true, 0, np.maximum(ahead, 1))
+        return cls(
+            scores,
+            true,
+            predicted,
+            tuple(str(one) for one in ids),
+            None if groups is None else np.asarray(groups),
+            scores[rows, predicted],
+            own,
+            place,
+        )
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -78,17 +112,30 @@ class Predictions:
         return np.asarray(self.predicted == self.targets)
 
     def scores(self) -> dict[str, float]:
-        """Number of items, accuracy, balanced accuracy and loss (cross-entropy in nats, from these probabilities)."""
-        own = self.probabilities[np.arange(len(self.targets)), self.targets].astype(np.float64)
-        return {
+        """Number of items, accuracy, balanced accuracy and loss (cross-entropy in nats, from these probabilities).
+
+        With more than 20 classes also `top5_accuracy` and `ece`, the expected calibration error in 15 bins.
+        """
+        own = self.own.astype(np.float64)
+        found = {
             "n": len(self.targets),
             "loss": float(-np.log(np.clip(own, 1e-12, 1.0)).mean()),
             "accuracy": float(self.correct.mean()),
             "balanced_accuracy": metrics.balanced_accuracy(self.targets, self.predicted),
         }
+        if self._compact:
+            found["top5_accuracy"] = float((self.place < 5).mean())
+            found["ece"] = metrics.calibration_error_of(self.confidence, self.correct)
+        return found
+
+    @property
+    def _compact(self) -> bool:
+        return not 0 < self.probabilities.shape[1] <= _MANY_CLASSES
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; arrays and lists of names are compressed (zlib, base64)."""
+        if self._compact:
+            return self._to_compact()
         single = self.probabilities.size <= _SINGLE_PRECISION_NUMBERS
         return {
             "probabilities": _pack(self.probabilities.astype("<f4" if single else "<f2")),
@@ -100,14 +147,36 @@ class Predictions:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Predictions:
-        """The reverse of `to_dict`."""
+        """The reverse of `to_dict`; of a record of many classes all but the probabilities."""
+        true = _unpack(stored["targets"]).astype(np.int64)
+        groups = None if stored["groups"] is None else _unpack_list(stored["groups"])
+        if "probabilities" in stored:
+            predicted = _unpack(stored["predicted"]).astype(np.int64)
+            scores = _unpack(stored["probabilities"]).astype(np.float32)
+            return cls._of(scores, true, predicted, _unpack_list(stored["ids"]), groups)
+        own, place = _unpack(stored["own"]).astype(np.float32), _unpack(stored["place"]).astype(np.int64)
         return cls(
-            _unpack(stored["probabilities"]).astype(np.float32),
-            _unpack(stored["targets"]).astype(np.int64),
-            _unpack(stored["predicted"]).astype(np.int64),
-            tuple(_unpack_list(stored["ids"])),
-            None if stored["groups"] is None else np.asarray(_unpack_list(stored["groups"])),
+            np.empty((len(true), 0), dtype=np.float32),
+            true,
+            np.where(place == 0, true, _unpack(stored["predicted_if_wrong"])),
+            tuple(_unpack_names(stored["ids"])),
+            None if groups is None else np.asarray(groups),
+            np.where(place == 0, own, _unpack(stored["confidence_if_wrong"]).astype(np.float32)),
+            own,
+            place,
         )
+
+    def _to_compact(self) -> dict[str, Any]:
+        # Where a prediction is right, it and its confidence are those of the true class, and zeros compress well.
+        return {
+            "targets": _pack_counts(self.targets),
+            "predicted_if_wrong": _pack_counts(np.where(self.correct, 0, self.predicted)),
+            "own": _pack(self.own.astype("<f2")),
+            "confidence_if_wrong": _pack(np.where(self.correct, 0, self.confidence).astype("<f2")),
+            "place": _pack_counts(self.place),
+            "ids": _pack_names(self.ids),
+            "groups": None if self.groups is None else _pack_list(self.groups.tolist()),
+        }
 
 
 @dataclass
@@ -419,6 +488,32 @@ def _pack_list(items: list[Any]) -> dict[str, Any]:
 
 def _unpack_list(stored: Mapping[str, Any]) -> list[Any]:
     return list(json.loads(_unsqueeze(stored["zlib"])))
+
+
+def _pack_counts(values: NDArray[Any]) -> dict[str, Any]:
+    """Whole numbers from 0, in as few bytes each as the largest one needs."""
+    return _pack(values.astype(np.min_scalar_type(int(values.max())).newbyteorder("<")))
+
+
+_NUMBERED = re.compile(r"(.*?)([0-9]+)")
+
+
+def _pack_names(names: Sequence[str]) -> dict[str, Any]:
+    """Names that differ in a number at their end, such as "test/00042", as the steps between these numbers."""
+    found = [_NUMBERED.fullmatch(name) for name in names]
+    kinds = {(one[1], len(one[2])) if one else None for one in found}
+    if len(kinds) > 1 or None in kinds or len(names[0]) > 18:  # 19 digits might not fit into 64 bits
+        return _pack_list(list(names))
+    (prefix, digits), *_ = [kind for kind in kinds if kind]
+    numbers = np.array([int(one[2]) for one in found if one], dtype="<i8")
+    return {"prefix": prefix, "digits": digits, "steps": _pack(np.diff(numbers, prepend=0).astype("<i8"))}
+
+
+def _unpack_names(stored: Mapping[str, Any]) -> list[str]:
+    if "prefix" not in stored:
+        return _unpack_list(stored)
+    numbers = np.cumsum(_unpack(stored["steps"]))
+    return [f"{stored['prefix']}{number:0{stored['digits']}d}" for number in numbers.tolist()]
 
 
 def _squeeze(raw: bytes) -> str:

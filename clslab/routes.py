@@ -10,18 +10,17 @@
 "lp-ft"        a logistic probe becomes the head, then everything is trained (arXiv:2202.10054)
 =============  ========================================================================================================
 
-Two models need no network: "colour-numbers" (logistic regression on six numbers per picture) and "majority".
+Two models need no network: "colour-numbers" (logistic regression on six numbers per picture) and "majority". Small
+pictures that lie in memory have a route of their own, see `clslab.whole_batches`.
 
 Taught in chapters 1 and 5.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,241 +28,131 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from clslab import data, probes, seeds, train
+from clslab import data, distributed, probes, seeds, whole_batches
+from clslab.checkpoint import read_checkpoint
+from clslab.data.augment import PRESETS
 from clslab.data.images import ImageDataset
 from clslab.data.loading import loader
-from clslab.data.splits import nested_subsets
 from clslab.data.transforms import photo
-from clslab.device import Machine
-from clslab.models import transfer
+from clslab.device import Machine, choose
+from clslab.models import list_models, transfer
 from clslab.models.small import SmallCNN
 from clslab.recipe import Recipe
 from clslab.records import Predictions
+from clslab.task import (
+    SMALL_CNN,
+    VIEWS,
+    Floats,
+    Scorer,
+    Shelf,
+    Task,
+    Trained,
+    count_parameters,
+    epochs_of,
+    for_loss,
+    notes_of,
+    probabilities_of,
+    training_indices,
+)
 
-Floats = NDArray[Any]
-Scorer = Callable[[ImageDataset], Floats]
-"""A trained model as a function from pictures to probabilities [N, C]."""
+__all__ = ["VIEWS", "Scorer", "Shelf", "Task", "Trained", "network_scorer", "train_task", "training_indices"]
 
-VIEWS = {
-    "resize": "resize",
-    "center-crop": "center-crop",
-    "homework-crop": "homework-crop",
-    "resize-crop": "resize-crop",
-    "source-val": "source-val",
-    # The whole picture, as without augmentation, so that recipes are compared on the same view.
-    "crop-flip": "resize",
-    "source-train": "source-val",
-}
-"""For each augmentation the view of a picture that validation and test use."""
+Route = Callable[[Task], Trained]
 
 PROBE_OPTIONS = ("layer", "classifier", "folds", "split")
 """The `model_options` that a probe reads; the others are the backbone's."""
-
-BASELINES = ("majority", "colour-numbers")
-SMALL_CNN = "small_cnn"
-
-_CACHE_BYTES = 2**30  # decoded pictures beyond this are read again in every epoch
-_CACHE_MARGIN = 1.25  # random crops are cut from pictures kept a quarter larger
-
-
-@dataclass
-class Trained:
-    """What a route hands back.
-
-    Attributes:
-        scorer: the trained model as a function of untransformed pictures.
-        val_probabilities: [N, C] on the validation split.
-        seconds: of training, features included, without reading the pictures.
-        parameters_trained: number of trained parameters.
-        parameters_total: number of all parameters.
-        history: one record per epoch.
-        notes: further facts for the record.
-        model: the network, where there is one.
-        out_of_fold: of a cross-validation, what was said about every item of training and validation together; it is
-            recorded in place of the validation split.
-    """
-
-    scorer: Scorer
-    val_probabilities: Floats
-    seconds: float
-    parameters_trained: int
-    parameters_total: int
-    history: list[dict[str, Any]] = field(default_factory=list)
-    notes: dict[str, Any] = field(default_factory=dict)
-    model: nn.Module | None = None
-    out_of_fold: Predictions | None = None
-
-
-class Shelf:
-    """What several runs may share in one process: the splits, decoded pictures and features.
-
-    Pictures of one set are kept at a time. Features keep the seconds that each picture took, and every run that uses
-    them is charged for its own pictures, so that its record shows what it would have cost alone.
-    """
-
-    def __init__(self) -> None:
-        self._splits: tuple[Any, data.Splits] | None = None
-        self._pictures: dict[tuple[str, str, int], ImageDataset] = {}
-        self._features: dict[Any, tuple[Floats, NDArray[np.bool_], float]] = {}
-
-    def splits(self, recipe: Recipe, *, profile: str | None = None, root: str | Path | None = None) -> data.Splits:
-        """The splits of the recipe's data set, read once."""
-        key = (recipe.data, recipe.variant, profile, root)
-        if self._splits is None or self._splits[0] != key:
-            self._pictures.clear()
-            self._features.clear()
-            self._splits = (key, data.load(recipe.data, variant=recipe.variant, root=root, profile=profile))
-        return self._splits[1]
-
-    def pictures(self, dataset: ImageDataset, split: str, geometry: str, size: int) -> ImageDataset | None:
-        """A whole split decoded into memory, or `None` where it would not fit."""
-        if len(dataset) * 3 * size**2 > _CACHE_BYTES:
-            return None
-        key = (split, geometry, size)
-        if key not in self._pictures:
-            self._pictures[key] = dataset.cache_pixels(size, geometry)
-            while sum(_bytes(one) for one in self._pictures.values()) > _CACHE_BYTES and len(self._pictures) > 1:
-                del self._pictures[next(iter(self._pictures))]  # the oldest
-        return self._pictures[key]
-
-    def features(
-        self, key: Any, size: int, indices: NDArray[np.int64], compute: Callable[[NDArray[np.int64]], Floats]
-    ) -> tuple[Floats, float]:
-        """Features of the pictures at `indices` out of `size`, and the seconds that they took."""
-        store, known, each = self._features.get(key, (np.empty((size, 0)), np.zeros(size, dtype=bool), 0.0))
-        missing = indices[~known[indices]]
-        if len(missing):
-            started = time.perf_counter()
-            fresh = compute(missing)
-            seconds = time.perf_counter() - started
-            if store.shape[1] == 0:
-                store = np.empty((size, fresh.shape[1]), dtype=np.float32)
-            each = (each * known.sum() + seconds) / (known.sum() + len(missing))
-            store[missing], known[missing] = fresh, True
-            self._features[key] = (store, known, each)
-        return store[indices], each * len(indices)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One recipe on its data: what every route is given.
-
-    Attributes:
-        recipe: the settings.
-        splits: the data.
-        indices: the training pictures that are used.
-        machine: where to compute.
-        shelf: what is shared with other runs.
-        on_epoch: called by `clslab.train.fit` after every epoch.
-    """
-
-    recipe: Recipe
-    splits: data.Splits
-    indices: NDArray[np.int64]
-    machine: Machine
-    shelf: Shelf
-    on_epoch: Callable[..., Any] | None = None
-
-    @property
-    def num_classes(self) -> int:
-        """C."""
-        return len(self.splits.classes)
-
-    @property
-    def view(self) -> str:
-        """The view that validation and test use."""
-        return VIEWS[self.recipe.augment]
-
-    def targets(self, split: str) -> NDArray[np.int64]:
-        """[N] classes of the pictures used of "train" or "val"."""
-        return self.splits.train.targets[self.indices] if split == "train" else self.splits.val.targets
-
-    def seen(self, split: str) -> ImageDataset:
-        """The pictures used of "train" or "val", in the view of validation and test."""
-        whole = self.splits.train if split == "train" else self.splits.val
-        cached = self.shelf.pictures(whole, split, self.view, self.recipe.image_size)
-        if cached is None:
-            chosen = whole.with_transform(photo(self.view, size=self.recipe.image_size))
-        else:  # they have their size and crop already
-            chosen = cached.with_transform(photo("resize", size=self.recipe.image_size))
-        return chosen.subset(self.indices) if split == "train" else chosen
-
-    def augmented(self) -> ImageDataset:
-        """The training pictures as training sees them."""
-        if self.recipe.augment == self.view:
-            return self.seen("train")
-        larger = round(self.recipe.image_size * _CACHE_MARGIN)
-        cached = self.shelf.pictures(self.splits.train, "train", "short-side", larger)
-        pictures = self.splits.train if cached is None else cached
-        return pictures.with_transform(photo(self.recipe.augment, size=self.recipe.image_size)).subset(self.indices)
-
-    def batches(self, dataset: Any, *, shuffle: bool = False) -> Any:
-        """A loader in the batch size of the recipe, shuffled by its seed.
-
-        A last training batch of a single picture is left out (another one in each epoch): it has no variance, which
-        batch norm needs in training.
-        """
-        size, batch_size = len(dataset), self.recipe.batch_size
-        lonely = shuffle and size > batch_size > 1 and size % batch_size == 1
-        return loader(dataset, batch_size=batch_size, shuffle=shuffle, seed=self.recipe.seed, drop_last=lonely)
-
-
-def training_indices(splits: data.Splits, recipe: Recipe) -> NDArray[np.int64]:
-    """Which training pictures a recipe uses: all, or `recipe.subset` of each class.
-
-    The subset is drawn within the training split by the run's seed, picture by picture and not by group: groups keep
-    the splits apart, and inside one split they may be cut. With one seed a smaller subset lies inside a larger one.
-    """
-    if recipe.subset is None:
-        return np.arange(len(splits.train))
-    return np.asarray(nested_subsets(splits.train.targets, [recipe.subset], seed=recipe.seed)[0], dtype=np.int64)
 
 
 def train_task(task: Task) -> Trained:
     """Trains what the recipe names, on the pictures that it names.
 
+    Where the task has no machine, it is the one of the checkpoint to go on from, or else the one that
+    `clslab.device.choose` finds by a measurement.
+
     Raises:
         ValueError: for a name that is unknown, or settings that do not go together.
     """
     recipe = task.recipe
-    routes = {
-        "head": _head,
-        "last-block": _network,
-        "all": _network,
-        "scratch": _network,
-        "probe": _probe,
-        "lp-ft": _probe_then_all,
-    }
-    if recipe.train_part not in routes:
-        raise ValueError(f"train_part = {recipe.train_part!r} is unknown; choose one of {', '.join(routes)}")
-    if recipe.augment not in VIEWS:
-        raise ValueError(f"augment = {recipe.augment!r} is unknown; choose one of {', '.join(VIEWS)}")
+    _check_settings(recipe)
+    if task.machine is None:
+        seeds.seed_everything(recipe.seed)
+        task = dataclasses.replace(task, machine=_machine_for(task))
     seeds.seed_everything(recipe.seed)
-    if recipe.model == "majority":
-        return _majority(task)
-    if recipe.model == "colour-numbers":
-        return _colour_numbers(task)
+    if recipe.model in BASELINES:
+        trained = BASELINES[recipe.model](task)
+    elif whole_batches.takes_batches(recipe):
+        trained = whole_batches.train_whole_batches(task)
+    else:
+        trained = ROUTES[recipe.train_part](task)
+    trained.machine = task.machine
+    return trained
+
+
+def _check_settings(recipe: Recipe) -> None:
+    """Refuse names that are unknown, and names that do not go together."""
+    if recipe.train_part not in ROUTES:
+        raise ValueError(f"train_part = {recipe.train_part!r} is unknown; choose one of {', '.join(ROUTES)}")
+    whole = whole_batches.takes_batches(recipe)
+    if recipe.augment not in VIEWS and not whole:
+        raise ValueError(
+            f"augment = {recipe.augment!r} is unknown; choose one of {', '.join(VIEWS)} for photographs, or of "
+            f"{', '.join(PRESETS)} for small pictures in memory"
+        )
+    if whole and recipe.model in BASELINES:
+        raise ValueError(f'augment = {recipe.augment!r} has no meaning for {recipe.model}; set augment = "resize"')
+    if recipe.mix is not None and not whole:
+        raise ValueError(
+            f"mix = {recipe.mix!r} mixes whole batches of small pictures, and augment = {recipe.augment!r} takes "
+            f"photographs one by one; leave mix out, or choose an augment of {', '.join(PRESETS)}"
+        )
     if recipe.model == SMALL_CNN and recipe.train_part not in ("all", "scratch"):
         raise ValueError(f'{SMALL_CNN} has no borrowed part; set train_part = "scratch", not {recipe.train_part!r}')
-    return routes[recipe.train_part](task)
 
 
-def _probabilities(model: nn.Module, batches: Any, machine: Machine) -> Floats:
-    found, _ = train.predict(model, batches, machine=machine)
-    if isinstance(found, tuple):
-        raise ValueError("the model gives one output per level of labels; a run records models with a single one")
-    return found.numpy()
+def _machine_for(task: Task) -> Machine:
+    """The machine of the checkpoint to go on from, or the fastest one for this model and its batches."""
+    if task.resume is not None:
+        return Machine.from_dict(read_checkpoint(task.resume)["machine"])
+    if task.recipe.model in BASELINES:
+        machine = choose()
+    elif whole_batches.takes_batches(task.recipe):
+        machine = choose((whole_batches.untrained(task), whole_batches.example(task)))
+    else:
+        inputs, _ = next(iter(task.batches(task.seen("train"))))
+        machine = choose((_model(task), inputs))
+    machine = distributed.agreed(machine)
+    if task.recipe.precision == "auto":
+        return machine
+    return machine.replace(precision=task.recipe.precision)
 
 
-def network_scorer(model: nn.Module, recipe: Recipe, machine: Machine) -> Scorer:
-    """A network as a function from untransformed pictures to probabilities [N, C]."""
+def network_scorer(
+    model: nn.Module, recipe: Recipe, machine: Machine | None, *, splits: data.Splits | None = None
+) -> Scorer:
+    """A network as a function from untransformed pictures to probabilities [N, C].
+
+    Args:
+        model: a trained network.
+        recipe: what it was trained by.
+        machine: where to compute.
+        splits: what it was trained on; small pictures are normalised by the statistics of the training split.
+
+    Raises:
+        ValueError: for an unknown augmentation, or one of small pictures without `splits`.
+    """
+    if whole_batches.takes_batches(recipe):
+        if splits is None:
+            raise ValueError(
+                f"augment = {recipe.augment!r} normalises by the training pictures; give the splits that they are in"
+            )
+        return whole_batches.scorer(model, recipe, machine, whole_batches.statistics_of(splits, recipe))
     if recipe.augment not in VIEWS:
         raise ValueError(f"augment = {recipe.augment!r} is unknown; choose one of {', '.join(VIEWS)}")
     view = photo(VIEWS[recipe.augment], size=recipe.image_size)
 
     def score(pictures: ImageDataset) -> Floats:
         batches = loader(pictures.with_transform(view), batch_size=recipe.batch_size)
-        return _probabilities(model, batches, machine)
+        return probabilities_of(model, batches, machine)
 
     return score
 
@@ -272,6 +161,11 @@ def _build(task: Task) -> transfer.Transfer:
     """The borrowed model that the recipe names, its part to train chosen."""
     recipe = task.recipe
     options = {name: value for name, value in recipe.model_options.items() if name not in PROBE_OPTIONS}
+    if recipe.model not in transfer.BACKBONES and recipe.model in list_models():
+        raise ValueError(
+            f"{recipe.model} is made for small pictures in memory, and augment = {recipe.augment!r} for photographs; "
+            f'set augment to one of {", ".join(PRESETS)} and train_part = "scratch", or choose another model'
+        )
     if recipe.model not in transfer.BACKBONES:
         known = ", ".join([*transfer.BACKBONES, SMALL_CNN, *BASELINES])
         raise ValueError(f"model = {recipe.model!r} is unknown; choose one of {known}")
@@ -285,32 +179,29 @@ def _build(task: Task) -> transfer.Transfer:
     )
 
 
+def _model(task: Task) -> nn.Module:
+    if task.recipe.model == SMALL_CNN:
+        return SmallCNN(task.num_classes, **task.recipe.model_options)
+    return _build(task)
+
+
 def _network(task: Task, model: nn.Module | None = None) -> Trained:
     """Trains a network on pictures, batch by batch."""
-    if model is None and task.recipe.model == SMALL_CNN:
-        model = SmallCNN(task.num_classes, **task.recipe.model_options)
-    model = _build(task) if model is None else model
+    model = _model(task) if model is None else model
     pictures, val = task.augmented(), task.batches(task.seen("val"))
     trained = sum(transfer.trained_parameters(model).values())
     seeds.seed_everything(task.recipe.seed)
     started = time.perf_counter()
-    history = train.fit(
-        _for_loss(task.recipe, model),
-        task.batches(pictures, shuffle=True),
-        val,
-        task.recipe,
-        machine=task.machine,
-        on_epoch=task.on_epoch,
-    )
+    history = task.fit(for_loss(task.recipe, model), task.batches(pictures, shuffle=True), val)
     seconds = time.perf_counter() - started
     return Trained(
         scorer=network_scorer(model, task.recipe, task.machine),
-        val_probabilities=_probabilities(model, val, task.machine),
+        val_probabilities=probabilities_of(model, val, task.machine),
         seconds=seconds,
         parameters_trained=trained,
-        parameters_total=_count(model),
-        history=_records(history),
-        notes=_notes(history),
+        parameters_total=count_parameters(model),
+        history=epochs_of(history),
+        notes=notes_of(history),
         model=model,
     )
 
@@ -329,26 +220,19 @@ def _head(task: Task) -> Trained:
         split: TensorDataset(torch.from_numpy(values), torch.from_numpy(task.targets(split)))
         for split, values in features.items()
     }
-    head = _for_loss(task.recipe, nn.Sequential(model.dropout, model.head))
+    head = for_loss(task.recipe, nn.Sequential(model.dropout, model.head))
     seeds.seed_everything(task.recipe.seed)
     started = time.perf_counter()
-    history = train.fit(
-        head,
-        task.batches(stored["train"], shuffle=True),
-        task.batches(stored["val"]),
-        task.recipe,
-        machine=task.machine,
-        on_epoch=task.on_epoch,
-    )
+    history = task.fit(head, task.batches(stored["train"], shuffle=True), task.batches(stored["val"]))
     seconds = time.perf_counter() - started + spent
     return Trained(
         scorer=network_scorer(model, task.recipe, task.machine),
-        val_probabilities=_probabilities(head, task.batches(stored["val"]), task.machine),
+        val_probabilities=probabilities_of(head, task.batches(stored["val"]), task.machine),
         seconds=seconds,
         parameters_trained=sum(transfer.trained_parameters(model).values()),
-        parameters_total=_count(model),
-        history=_records(history),
-        notes={**_notes(history), "features": "computed once"},
+        parameters_total=count_parameters(model),
+        history=epochs_of(history),
+        notes={**notes_of(history), "features": "computed once"},
         model=model,
     )
 
@@ -377,7 +261,7 @@ def _probe(task: Task) -> Trained:
         val_probabilities=probe.probabilities(_features(task, model, "val", layer)[0]),
         seconds=seconds,
         parameters_trained=parameters,
-        parameters_total=parameters + _count(model.backbone),
+        parameters_total=parameters + count_parameters(model.backbone),
         notes={"C": probe.strength, "feature_dim": size},
     )
 
@@ -421,7 +305,7 @@ def _cross_validation(task: Task) -> Trained:
         val_probabilities=probabilities[len(parts[0]) :],
         seconds=seconds,
         parameters_trained=parameters,
-        parameters_total=parameters + _count(model.backbone),
+        parameters_total=parameters + count_parameters(model.backbone),
         notes={"folds": options["folds"], "split": split},
         out_of_fold=Predictions.of(probabilities, targets, [*parts[0].ids, *parts[1].ids], groups),
     )
@@ -517,11 +401,6 @@ def _colour_numbers(task: Task) -> Trained:
     )
 
 
-def _for_loss(recipe: Recipe, model: nn.Module) -> nn.Module:
-    """The network as its loss expects it: `NLLLoss` reads log-probabilities."""
-    return nn.Sequential(model, nn.LogSoftmax(dim=1)) if recipe.loss == "nll" else model
-
-
 def _refuse_settings_of_a_loop(recipe: Recipe) -> None:
     """A probe has no training loop, so it must not seem to have used the loop's settings."""
     plain = Recipe()
@@ -530,25 +409,15 @@ def _refuse_settings_of_a_loop(recipe: Recipe) -> None:
             raise ValueError(f"{name} = {getattr(recipe, name)!r} has no meaning for a probe; leave it out")
 
 
-def _bytes(pictures: ImageDataset) -> int:
-    return sum(source.nbytes for source in pictures.sources if isinstance(source, np.ndarray))
+ROUTES: dict[str, Route] = {
+    "head": _head,
+    "last-block": _network,
+    "all": _network,
+    "scratch": _network,
+    "probe": _probe,
+    "lp-ft": _probe_then_all,
+}
+"""What each `train_part` does with photographs."""
 
-
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _records(history: Any) -> list[dict[str, Any]]:
-    """The epochs as plain numbers."""
-    return [{name: _plain(value) for name, value in dict(epoch).items()} for epoch in history.records]
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic | torch.Tensor) else value
-
-
-def _notes(history: Any) -> dict[str, Any]:
-    if history.stopped == "interrupted":
-        # Half a run is no run: nothing of it is recorded.
-        raise KeyboardInterrupt
-    return {"best_epoch": history.best_epoch, "stopped": history.stopped}
+BASELINES: dict[str, Route] = {"majority": _majority, "colour-numbers": _colour_numbers}
+"""Models that are no networks."""

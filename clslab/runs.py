@@ -9,17 +9,15 @@ Taught in chapter 3.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import importlib.metadata
-import json
 import platform
 import subprocess
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,24 +25,26 @@ from typing import Any
 from torch import nn
 
 import clslab
+from clslab import distributed, sweeps
+from clslab import profile as profiles
+from clslab.checkpoint import read_checkpoint
 from clslab.data import Splits
-from clslab.device import Machine, choose
+from clslab.device import Machine
 from clslab.recipe import Recipe
 from clslab.records import (
     MixedSourcesError,
     Predictions,
     Run,
     difference,
-    failure_path,
     is_stand_in,
     load_runs,
     read_record,
-    record_path,
     record_state,
     results_table,
-    write_record,
 )
-from clslab.routes import Scorer, Shelf, Task, network_scorer, train_task, training_indices
+from clslab.routes import Scorer, Shelf, Task, Trained, network_scorer, train_task, training_indices
+from clslab.sweeps import Job, Outcome, Settings, Submits, SweepReport
+from clslab.training_log import Log
 
 __all__ = [
     "MixedSourcesError",
@@ -81,18 +81,27 @@ def execute(
     on_epoch: Callable[..., Any] | None = None,
     shelf: Shelf | None = None,
     allow_stand_in: bool = True,
+    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
+    log: str | Path | Log | None = None,
 ) -> Run:
     """Trains what a recipe says, scores it, and returns everything worth keeping.
 
     Args:
         recipe: the settings; its seed decides everything random, the split apart, which is the same for all seeds.
-        machine: where to compute; by default `clslab.device.choose()`, in the recipe's precision.
+        machine: where to compute; by default that of `resume`, else what `clslab.device.choose` measures on the
+            recipe's own model and batch, in the recipe's precision.
         test: open the test split (once) at the end.
         profile: "smoke" takes a small part of the data; by default `$CLSLAB_PROFILE`.
         root: folder of the data sets, by default `$CLSLAB_DATA`.
         on_epoch: called after each epoch, see `clslab.train.fit`.
         shelf: keeps pictures and features for the runs that follow.
         allow_stand_in: whether a generated stand-in may take the place of data that are not there.
+        checkpoint: a file to write after each epoch, see `clslab.train.fit`.
+        resume: such a file; training goes on from there, and what it took until then counts.
+        log: takes the lines of the training.
+
+    In several processes (`clslab.distributed.joined`) each calls this, and each gets the whole run.
 
     Raises:
         ValueError: if the recipe names something unknown, or settings that do not go together.
@@ -102,7 +111,6 @@ def execute(
     Taught in chapters 1 and 3.
     """
     started = time.perf_counter()
-    machine = _machine(recipe, machine)
     shelf = Shelf() if shelf is None else shelf
     splits = shelf.splits(recipe, profile=profile, root=root)
     if splits.source == "stand-in" and not allow_stand_in:
@@ -111,32 +119,49 @@ def execute(
             f"fetch it (python -m clslab data get {recipe.data}), choose another folder of results, or allow stand-ins"
         )
     indices = training_indices(splits, recipe)
-    trained = train_task(Task(recipe, splits, indices, machine, shelf, on_epoch))
+    earlier = _seconds_before(resume)
+    machine = _machine(recipe, machine)
+    trained = train_task(Task(recipe, splits, indices, machine, shelf, on_epoch, checkpoint, resume, log))
+    trained.seconds += earlier
+    run = _untested(recipe, splits, len(indices), trained)
+    if test and splits.test is not None:
+        test_once(trained.scorer, splits, run)
+    run.peak_memory = peak_memory()
+    run.seconds_total = time.perf_counter() - started + earlier
+    return run
+
+
+def _untested(recipe: Recipe, splits: Splits, used: int, trained: Trained) -> Run:
+    """The run as far as it is known before its test split is opened; `used` is the number of training items."""
+    assert trained.machine is not None  # every route says where it computed
+    processes = distributed.world().world_size
     run = Run(
         recipe=recipe,
         source=splits.source,
         fingerprint=splits.fingerprint,
         classes=tuple(splits.classes),
-        sizes={"train": len(indices), "val": len(splits.val)}
-        | ({"test": len(splits.test)} if splits.test is not None else {}),
+        sizes={"train": used, "val": len(splits.val)} | ({"test": len(splits.test)} if splits.test is not None else {}),
         history=trained.history,
         seconds_fit=trained.seconds,
         parameters_trained=trained.parameters_trained,
         parameters_total=trained.parameters_total,
         code=code_version(),
         packages=packages(),
-        machine=machine.to_dict(),
-        notes=trained.notes,
+        machine=trained.machine.to_dict(),
+        notes=trained.notes | ({"processes": processes} if processes > 1 else {}),
     )
     val = trained.out_of_fold
     if val is None:
         val = Predictions.of(trained.val_probabilities, splits.val.targets, splits.val.ids, splits.val.groups)
     run.record("val", val)
-    if test and splits.test is not None:
-        test_once(trained.scorer, splits, run)
-    run.peak_memory = peak_memory()
-    run.seconds_total = time.perf_counter() - started
     return run
+
+
+def _seconds_before(resume: str | Path | None) -> float:
+    """Seconds of the epochs in a checkpoint, so that a resumed run is charged for the whole of its training."""
+    if resume is None:
+        return 0.0
+    return sum(epoch["seconds"] for epoch in read_checkpoint(resume)["parts"]["history"]["records"])
 
 
 def test_once(model: nn.Module | Scorer, splits: Splits, run: Run) -> dict[str, float]:
@@ -167,113 +192,97 @@ def test_once(model: nn.Module | Scorer, splits: Splits, run: Run) -> dict[str, 
         raise ValueError(f"the run was trained on data {run.fingerprint[:12]}, these are {splits.fingerprint[:12]}")
     run.opened_test += 1
     pictures = splits.test._open()
-    scorer = network_scorer(model, run.recipe, Machine(**run.machine)) if isinstance(model, nn.Module) else model
-    return run.record("test", Predictions.of(scorer(pictures), pictures.targets, pictures.ids, pictures.groups))
+    if isinstance(model, nn.Module):
+        model = network_scorer(model, run.recipe, Machine(**run.machine), splits=splits)
+    return run.record("test", Predictions.of(model(pictures), pictures.targets, pictures.ids, pictures.groups))
 
 
 test_once.__test__ = False  # type: ignore[attr-defined]  # pytest would take the name for a test
 
 
-def repeat(recipe: Recipe, seeds: Sequence[int], executor: Executor | None = None, **options: Any) -> list[Run]:
+def repeat(recipe: Recipe, seeds: Sequence[int], executor: Submits | None = None, **options: Any) -> list[Run]:
     """One run per seed of the same recipe, in the order of the seeds.
 
     Args:
         recipe: its own seed is not used.
         seeds: the seeds, each at most once.
-        executor: runs them at once; by default one after the other.
-        options: passed on to `execute`.
+        executor: runs them at once, see `sweep`; by default one after the other.
+        options: `machine`, `threads` and `memory_format` as for `sweep`; the others are passed on to `execute`.
 
     Taught in chapter 3.
     """
+    settings, options = _settings(options, executor)
     recipes = [recipe.replace(seed=seed) for seed in _distinct(seeds)]
     if executor is None:
         shelf = Shelf()
-        return [execute(one, shelf=shelf, **options) for one in recipes]
-    return [future.result() for future in [executor.submit(execute, one, **options) for one in recipes]]
-
-
-@dataclass
-class SweepReport:
-    """What became of every run of a sweep, as "NAME seed S".
-
-    Attributes:
-        recorded: finished and written now.
-        kept: recorded before with the same recipe.
-        stale: recorded before with another recipe (or without the test that is now asked for), and left alone.
-        failed: raised an error, which is written beside the records.
-    """
-
-    recorded: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    stale: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every run has a record of its present recipe."""
-        return not self.stale and not self.failed
-
-    def describe(self) -> str:
-        """The counts in one line, and what needs attention."""
-        lines = [
-            f"{len(self.recorded)} recorded, {len(self.kept)} kept, {len(self.stale)} stale, {len(self.failed)} failed"
-        ]
-        lines += [f"stale: {one} (recorded with another recipe; --redo records it again)" for one in self.stale]
-        lines += [f"failed: {one} (the error is in its .failed.json)" for one in self.failed]
-        return "\n".join(lines)
+        return [_execute_alone(one, settings, {"shelf": shelf, **options}) for one in recipes]
+    futures = [executor.submit(_execute_alone, one, settings, options) for one in recipes]
+    try:
+        return [future.result() for future in futures]
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def sweep(
     recipes: Mapping[str, Recipe],
     seeds: Sequence[int] | Mapping[str, Sequence[int]],
-    executor: Executor | None = None,
+    executor: Submits | None = None,
     *,
     directory: str | Path,
     redo: bool = False,
     test: bool = True,
     allow_stand_ins: bool = False,
-    say: Callable[[str], Any] = print,
+    say: Callable[[str], Any] | None = None,
     **options: Any,
 ) -> SweepReport:
     """Records every recipe with every seed, and can be interrupted and called again.
 
-    A run is written as soon as it is finished. What is recorded with the same recipe is kept; what is recorded with
-    another one is reported as stale and left alone. A run that raises an error leaves `seed-S.failed.json`, and the
-    sweep goes on.
+    A run is written as soon as it is finished, by the process that trained it. What is recorded with the same recipe
+    is kept; what is recorded with another one is reported as stale and left alone. A run that raises an error leaves
+    `seed-S.failed.json`, and the sweep goes on. Several sweeps may work on one folder: a run that another process has
+    claimed (`clslab.claims`) is left to it, and done here if that process dies.
 
     Args:
         recipes: by name; "debris/head" is written to `directory/debris/head/seed-S.json`.
         seeds: the seeds of every recipe, each at most once; or those of each recipe, by its name.
-        executor: runs several at once; by default one after the other, sharing decoded pictures.
+        executor: runs several at once, in other processes or on other machines that share the folder: anything with
+            the `submit` of `concurrent.futures`, see `clslab.executors`. By default one after the other, here. Threads
+            of one process take turns, since its random numbers belong to all of them.
         directory: the folder of records.
         redo: record again whatever is recorded.
         test: open the test split of every run; a search for settings must not.
         allow_stand_ins: allow runs on generated stand-ins beside records on real data.
-        say: takes the line per run.
-        options: passed on to `execute`.
+        say: takes the lines; by default they are printed, on a terminal under a bar with the time left.
+        options: `machine`, by default `clslab.device.choose()` where the run is done; `threads` on the CPU, by default
+            one for each run of an executor and the machine's without one; `memory_format`. The others are passed on to
+            `execute`.
 
     Raises:
         ValueError: if a seed occurs twice or a name is not one of a run.
 
-    Taught in chapter 3.
+    Taught in chapter 3 and appendix A1.
     """
+    settings, options = _settings(options, executor)
+    options |= {"test": test, "allow_stand_in": allow_stand_ins or not _holds_real_records(directory)}
     report, jobs = SweepReport(), []
     for name, recipe in recipes.items():
         for seed in _distinct(seeds[name] if isinstance(seeds, Mapping) else seeds):
-            one = recipe.replace(seed=seed)
-            state = "absent" if redo else record_state(record_path(directory, name, seed), one, test=test)
+            job = _job(Path(directory).resolve(), name, recipe.replace(seed=seed), settings, options)
+            state = "absent" if redo else record_state(job.record, job.recipe, test=test)
             if state in ("absent", "failed"):
-                jobs.append((name, one))
+                jobs.append(job)
             else:
-                (report.stale if state == "stale" else report.kept).append(_title(name, seed))
-    options["test"] = test
-    options["allow_stand_in"] = allow_stand_ins or not _holds_real_records(directory)
-    say(f"{len(jobs)} runs to record, {len(report.kept)} recorded before, {len(report.stale)} stale")
-    started = time.perf_counter()
-    for done, (name, recipe, outcome) in enumerate(_outcomes(jobs, executor, options), start=1):
-        line = _write_outcome(directory, name, recipe, outcome, report)
-        elapsed = time.perf_counter() - started
-        say(f"[{done}/{len(jobs)}, {_clock(elapsed)} elapsed, {len(jobs) - done} remaining] {line}")
+                (report.stale if state == "stale" else report.kept).append(job.title)
+    Path(directory).mkdir(parents=True, exist_ok=True)  # a worker that does not see it, does not share it
+    progress = sweeps.Progress(len(jobs), say)
+    progress.say(f"{len(jobs)} runs to record, {len(report.kept)} recorded before, {len(report.stale)} stale")
+    try:
+        circumstances = _work_off(jobs, executor, report, progress)
+    finally:
+        progress.close()
+    for line in sweeps.mixture(circumstances):
+        progress.say(line)
     return report
 
 
@@ -300,60 +309,69 @@ def peak_memory() -> int:
     return int(peak if sys.platform == "darwin" else peak * 1024)  # macOS counts bytes, Linux kibibytes
 
 
-def _machine(recipe: Recipe, machine: Machine | None) -> Machine:
-    machine = choose() if machine is None else machine
-    return machine if recipe.precision == "auto" else machine.replace(precision=recipe.precision)
+def _machine(recipe: Recipe, machine: Machine | None) -> Machine | None:
+    """The machine that was given, in the recipe's precision; `None` leaves the choice to the route."""
+    if machine is None or recipe.precision == "auto":
+        return machine
+    return machine.replace(precision=recipe.precision)
 
 
-def _outcomes(
-    jobs: Sequence[tuple[str, Recipe]], executor: Executor | None, options: Mapping[str, Any]
-) -> Iterator[tuple[str, Recipe, Run | Exception]]:
-    """Each job with its run, or with the error that ended it."""
+def _settings(options: dict[str, Any], executor: Submits | None) -> tuple[Settings, dict[str, Any]]:
+    """How the runs compute, taken out of the options. Runs side by side get one thread each unless told."""
+    rest = dict(options)
+    machine, threads, memory_format = (rest.pop(name, None) for name in ("machine", "threads", "memory_format"))
     if executor is None:
-        shelf = Shelf()
-        for name, recipe in jobs:
-            try:
-                yield name, recipe, execute(recipe, shelf=shelf, **options)
-            except Exception as error:  # noqa: BLE001 (whatever ends one run is recorded and must not end the others)
-                yield name, recipe, error
-        return
-    futures = {executor.submit(execute, recipe, **options): (name, recipe) for name, recipe in jobs}
-    for future in as_completed(futures):
-        failed = future.exception()
-        if failed is not None and not isinstance(failed, Exception):
-            raise failed
-        yield *futures[future], failed or future.result()
+        return Settings(machine, threads, memory_format), rest
+    # Another machine may have another environment, and without a GPU here the runs are not to be smaller there.
+    rest["profile"] = rest.get("profile") or profiles.current()
+    threads = 1 if threads is None else threads
+    return Settings(machine, threads, memory_format, sweeps.course_variables()), rest
 
 
-def _write_outcome(
-    directory: str | Path, name: str, recipe: Recipe, outcome: Run | Exception, report: SweepReport
-) -> str:
-    """Writes a record, or the record of a failure, and returns what to say about it."""
-    path = record_path(directory, name, recipe.seed)
-    failure = failure_path(path)
-    title = _title(name, recipe.seed)
-    if isinstance(outcome, Run):
-        write_record(outcome.to_json(), path)
-        failure.unlink(missing_ok=True)
-        report.recorded.append(title)
-        scores = ", ".join(f"{split} {scores['accuracy']:.4f}" for split, scores in outcome.metrics.items())
-        return f"{title}: {scores} ({outcome.seconds_fit:.1f} s of training, {outcome.seconds_total:.1f} s in all)"
-    report.failed.append(title)
-    body = {
-        "recipe": recipe.to_dict(),
-        "seed": recipe.seed,
-        "error": type(outcome).__name__,
-        "message": str(outcome),
-        "traceback": _short_traceback(outcome),
-    }
-    write_record(json.dumps(body, indent=1, ensure_ascii=False) + "\n", failure)
-    return f"{title}: FAILED, {type(outcome).__name__}: {outcome}"
+def _job(directory: Path, name: str, recipe: Recipe, settings: Settings, options: Mapping[str, Any]) -> Job:
+    job = Job(name, recipe, directory, (), settings, options)
+    return dataclasses.replace(job, seen=job.now())
 
 
-def _short_traceback(error: Exception) -> list[str]:
-    """Where an error came from, file names without the folders of this machine."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return [f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames]
+def _work_off(
+    jobs: Sequence[Job], executor: Submits | None, report: SweepReport, progress: sweeps.Progress
+) -> list[Mapping[str, Any]]:
+    """Does the jobs, those of other processes last if they are still to do; returns the runs' circumstances."""
+    do = functools.partial(_attempt_here, Shelf()) if executor is None else _attempt
+    found: list[Mapping[str, Any]] = []
+    waiting = list(jobs)
+    claimed: list[Job] = []
+    while waiting or claimed:
+        if not waiting:
+            waiting = sweeps.wait_for_others(claimed)
+            claimed = [job for job in claimed if job not in waiting]
+        for job, outcome in sweeps.outcomes(waiting, executor, do):
+            if isinstance(outcome, Exception):
+                report.lost.append(job.title)
+                progress.advance(f"{job.title}: LOST, {type(outcome).__name__}: {outcome}")
+            elif outcome.kind == "claimed":
+                claimed.append(job)
+                progress.say(outcome.line)
+            else:
+                getattr(report, outcome.kind).append(job.title)
+                found += [outcome.circumstances] if outcome.kind == "recorded" else []
+                progress.advance(outcome.line)
+        waiting = []
+    return found
+
+
+def _attempt(job: Job) -> Outcome:
+    """Does a job in another process, which finds this function by its name."""
+    return sweeps.attempt(job, execute)
+
+
+def _attempt_here(shelf: Shelf, job: Job) -> Outcome:
+    return sweeps.attempt(job, execute, shelf)
+
+
+def _execute_alone(recipe: Recipe, settings: Settings, options: Mapping[str, Any]) -> Run:
+    with sweeps.alone(settings) as machine:
+        return execute(recipe, machine=machine, **options)
 
 
 def _holds_real_records(directory: str | Path) -> bool:
@@ -367,15 +385,6 @@ def _distinct(seeds: Sequence[int]) -> list[int]:
     if not found or len(set(found)) < len(found):
         raise ValueError(f"seeds = {found}: give at least one, and each at most once")
     return found
-
-
-def _title(name: str, seed: int) -> str:
-    return f"{name} seed {seed}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 @cache

@@ -4,11 +4,15 @@ Three functions are enough for every chapter: `fit`, `evaluate` and `predict`. A
 model (`clslab.device.borrowed`): they put it in the right mode and on the right device, and give it
 back as they found it. Scores are sums and counts over all items, never averages of batch averages.
 
+In a program that torchrun started as several processes (`clslab.distributed.joined`), all three are called in each of
+them and give each the same result. Training and evaluation then want loaders that give each process its own part.
+
 Taught in chapter 2.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from clslab import distributed
 from clslab.checkpoint import read_checkpoint
 from clslab.device import Machine, Precision, Targets, borrowed, choose
 from clslab.recipe import Recipe
@@ -40,8 +45,8 @@ __all__ = [
 ]
 
 # Fields of a recipe that this loop does not act on. At another value they are an error: a setting
-# that is silently ignored would make a record lie.
-NOT_HONOURED = ("mix", "sam_rho", "sam_adaptive", "ema", "tta", "init")
+# that is silently ignored would make a record lie. (`augment` and `mix` are what the loader does.)
+NOT_HONOURED = ("sam_rho", "sam_adaptive", "ema", "tta", "init")
 
 
 # [evaluation]
@@ -107,7 +112,7 @@ def evaluate(
 
     Taught in chapter 2.
     """
-    tally = Tally()
+    tally = Tally(loader)
     with borrowed(model, training=False, machine=machine) as machine:
         for batch in loader:
             inputs, targets = machine.place(batch)
@@ -148,6 +153,12 @@ def predict(model: nn.Module, loader: Iterable[Any], *, machine: Machine | None 
             batches.append(
                 [(logits.float().softmax(dim=1).cpu(), target.cpu()) for logits, target in _levels(outputs, targets)]
             )
+    if distributed.is_divided(loader):
+        # Step by step, the processes' batches in the order of their ranks: the order of the undivided loader.
+        everyone = distributed.gather((batches, several))
+        steps = itertools.zip_longest(*(own for own, _ in everyone))
+        batches = [batch for step in steps for batch in step if batch is not None]
+        several = any(one for _, one in everyone)
     if not batches:
         raise ValueError(EMPTY_LOADER)
     levels = [list(zip(*level, strict=True)) for level in zip(*batches, strict=True)]
@@ -177,15 +188,15 @@ def train_epoch(state: TrainingState, loader: Iterable[Any], epoch: int) -> Eval
 
     Taught in chapter 2.
     """
-    tally, watch = Tally(), DivergenceWatch(epoch, state.machine)
+    tally, watch = Tally(loader), DivergenceWatch(epoch, state.machine)
     for batch in loader:
         inputs, targets = state.machine.place(batch)
         state.optimizer.zero_grad(set_to_none=True)
         with state.machine.autocast():
-            outputs = _forward(state.model, inputs)
+            outputs = _forward(state.network, inputs)
             loss = state.criterion(outputs, targets)
         watch.look(loss, state.optimizer)
-        state.scaler.scale(loss).backward()  # the scale is 1 but for fp16
+        state.scaler.scale(state.weighed(loss, len(inputs))).backward()  # the scale is 1 but for fp16
         if state.recipe.clip_norm is not None:
             state.scaler.unscale_(state.optimizer)
             clip_grad_norm_(state.model.parameters(), state.recipe.clip_norm)
@@ -220,22 +231,20 @@ def fit(
 ) -> History:
     """Train the parameters of a model that require a gradient, and leave it with its best weights.
 
-    After each epoch the model is evaluated on `val`; at the end it gets the weights of the epoch
-    with the highest validation accuracy back, of equal ones the first. Ctrl-C ends the training and
-    keeps the best weights. The number to report is that of a test set: the best validation
-    accuracy of many epochs is too good.
+    After each epoch the model is evaluated on `val`; at the end it gets the weights of the epoch with the highest
+    validation accuracy back, of equal ones the first. Ctrl-C ends the training and keeps the best weights. The number
+    to report is that of a test set: the best validation accuracy of many epochs is too good.
 
     Args:
         model: trained in place; its modes and device are given back as they were.
         train: gives batches `(inputs, targets)`, as for `evaluate`.
         val: likewise; `None` for no validation, the last weights are then kept.
         recipe: epochs, loss, optimizer, schedule, clip_norm and precision are read here.
-        criterion: called with outputs and targets; built from the recipe unless given.
+        criterion: the mean loss of outputs and targets; built from the recipe unless given.
         optimizer: built from the recipe unless given.
-        on_epoch: called with the record of each epoch.
-        resume: a checkpoint; the run goes on as if it had never stopped, with the machine stored in
-            it unless `machine` is given.
-        machine: where to compute; `None` for `clslab.device.choose()`.
+        on_epoch: called with the record of each epoch (in every process, if there are several).
+        resume: a checkpoint; the run goes on as if it had never stopped.
+        machine: where to compute; `None` for that of `resume`, or else `clslab.device.choose()`.
         log: a file that every line is appended to, which is printed too; or an open `Log`.
         checkpoint: a file to write after each epoch.
         patience: stop after this many epochs without a better validation accuracy.
@@ -248,8 +257,8 @@ def fit(
     Raises:
         TrainingDiverged: if the loss is infinite or not a number.
         FileNotFoundError: if there is no checkpoint to resume from.
-        ValueError: if the recipe asks for something that this loop does not do, a loader is empty,
-            a batch is too small for batch norm, or the checkpoint is that of another run.
+        ValueError: if the recipe asks for something that this loop does not do, a loader is empty or not divided over
+            the processes, a batch is too small for batch norm, or the checkpoint is that of another run.
 
     Taught in chapter 2.
     """
@@ -262,10 +271,7 @@ def fit(
         if resume is not None:
             state.checkpoint.load(resume)
         try:
-            for epoch in range(len(state.history) + 1, recipe.epochs + 1):
-                if state.out_of_patience(patience):
-                    state.history.stopped = "patience"
-                    break
+            for epoch in state.epochs(patience):
                 record = _one_epoch(state, train, val, epoch)
                 state.end_epoch(record)
                 reports.epoch(record)
@@ -274,7 +280,7 @@ def fit(
                 if checkpoint is not None:
                     state.checkpoint.save(checkpoint)
         except KeyboardInterrupt:
-            state.history.stopped = "interrupted"
+            state.interrupt()
         finally:
             state.best.restore(model)
     # [/fit]
@@ -286,6 +292,7 @@ def _one_epoch(state: TrainingState, train: Iterable[Any], val: Iterable[Any] | 
     started, lr = time.perf_counter(), state.optimizer.param_groups[0]["lr"]
     _announce_epoch(train, epoch)
     learnt = train_epoch(state, train, epoch)
+    distributed.average_statistics(state.model)
     checked = None if val is None else _finest(evaluate(state.model, val, machine=state.machine))
     return {
         "epoch": epoch,
@@ -303,9 +310,13 @@ class Tally:
     """Counts over batches, one row per level of labels, kept on the device.
 
     Nothing is read back before the end, so that a CUDA device never waits for the answer.
+
+    Args:
+        loader: where the batches come from; if it gives several processes a part each, their counts are added up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loader: Iterable[Any] = ()) -> None:
+        self._divided = distributed.is_divided(loader)
         self._sums: list[tuple[Tensor, int, Tensor]] = []
         self._several = False
 
@@ -335,10 +346,15 @@ class Tally:
         Raises:
             ValueError: if there was no batch.
         """
-        if not self._sums:
-            raise ValueError(EMPTY_LOADER)
         levels = [Evaluation(int(correct), count, float(lost)) for correct, count, lost in self._sums]
-        return levels if self._several else levels[0]
+        several = self._several
+        if self._divided:
+            parts = [part for part in distributed.gather((levels, several)) if part[0]]  # a small set may have no part
+            levels = [sum(level[1:], level[0]) for level in zip(*(part[0] for part in parts), strict=True)]
+            several = any(part[1] for part in parts)
+        if not levels:
+            raise ValueError(EMPTY_LOADER)
+        return levels if several else levels[0]
 
 
 # [/tally]
@@ -382,7 +398,7 @@ def _forward(model: nn.Module, inputs: Tensor) -> Any:
 
 def _announce_epoch(loader: Iterable[Any], epoch: int) -> None:
     """Tell loaders and samplers that shuffle by the number of the epoch which one this is."""
-    for part in (loader, getattr(loader, "sampler", None)):
+    for part in distributed.parts_of_loader(loader):
         set_epoch = getattr(part, "set_epoch", None)
         if set_epoch is not None:
             set_epoch(epoch)
@@ -405,7 +421,7 @@ def _machine_for(machine: Machine | None, recipe: Recipe, resume: str | Path | N
     """The machine that is given, or that of the checkpoint, or the one that `choose` finds."""
     if machine is None and resume is not None:
         machine = Machine.from_dict(read_checkpoint(resume)["machine"])
-    machine = choose() if machine is None else machine
+    machine = distributed.agreed(choose()) if machine is None else machine
     if recipe.precision == "auto":
         return machine
     return machine.replace(precision=cast(Precision, recipe.precision))

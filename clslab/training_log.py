@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from clslab import distributed
+
 
 class _ClosedAtTheEnd:
     """A context manager that closes itself."""
@@ -63,6 +65,8 @@ class Log(_ClosedAtTheEnd):
 class Reports(_ClosedAtTheEnd):
     """Where the numbers of an epoch go: a log, TensorBoard and a progress bar, each of them optional.
 
+    Of several processes that train together the first one reports.
+
     Args:
         log: a path, or an open `Log`, which stays open.
         tensorboard: a folder for TensorBoard's files.
@@ -82,6 +86,8 @@ class Reports(_ClosedAtTheEnd):
         epochs: int,
     ) -> None:
         self._closing: list[Any] = []
+        if not distributed.is_writer():
+            log, tensorboard, progress = None, None, False
         self.log = log if isinstance(log, Log) else Log(log, echo=log is not None)
         if not isinstance(log, Log):
             self._closing.append(self.log)

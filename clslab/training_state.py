@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from clslab import losses, optim, schedule
+from clslab import distributed, losses, optim, schedule
 from clslab.checkpoint import Checkpoint, Stateful
 from clslab.device import Machine
 from clslab.recipe import Recipe
@@ -168,6 +168,8 @@ class TrainingState:
 
     Attributes:
         model: in train mode, on the machine.
+        network: the model for training's forward passes; where several processes train it, wrapped so that each
+            backward pass averages their gradients.
         criterion: called with outputs and targets; the mean loss of the batch.
         optimizer: over the parameters that require a gradient.
         scheduler: advanced once per `clslab.schedule.unit`; `None` for a constant learning rate.
@@ -180,6 +182,7 @@ class TrainingState:
     """
 
     model: nn.Module
+    network: nn.Module
     criterion: Callable[[Any, Any], Tensor]
     optimizer: Optimizer
     scheduler: LRScheduler | None
@@ -201,6 +204,9 @@ class TrainingState:
         optimizer: Optimizer | None,
     ) -> TrainingState:
         """What the recipe names, built; a criterion or optimizer that is given is used instead."""
+        distributed.check_in_step(train)
+        network = distributed.together(model)
+        distributed.draw_apart()
         criterion = losses.create(recipe) if criterion is None else criterion
         if isinstance(criterion, nn.Module):
             criterion.to(machine.device)
@@ -218,6 +224,7 @@ class TrainingState:
         checkpoint = Checkpoint(parts, train, recipe, machine.to_dict())
         return cls(
             model,
+            network,
             criterion,
             optimizer,
             scheduler,
@@ -228,6 +235,26 @@ class TrainingState:
             history,
             checkpoint,
         )
+
+    def epochs(self, patience: int | None) -> Iterator[int]:
+        """The numbers of the epochs to come, until the recipe's last one or until patience runs out."""
+        for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
+            if self.out_of_patience(patience):
+                self.history.stopped = "patience"
+                return
+            yield epoch
+
+    def weighed(self, loss: Tensor, count: int) -> Tensor:
+        """The mean loss of `count` items, weighed by their share in the step's items of all processes.
+
+        The processes' gradients are averaged with equal weights, and the last batch of an epoch may give one of them an
+        item more. A single process gets its loss back as it is.
+        """
+        size = distributed.world().world_size
+        if size == 1:
+            return loss
+        own = torch.tensor(float(count), device=loss.device)
+        return loss * (own * size / distributed.sum_over_ranks(own))
 
     def advance_schedule(self, unit: str) -> None:
         """Change the learning rate, if `unit` ("step" or "epoch") is what the schedule counts."""
@@ -240,6 +267,12 @@ class TrainingState:
             self.best.offer(self.model, record["epoch"], record["val_accuracy"])
         self.history.records.append(record)
         self.history.best_epoch = self.best.epoch
+
+    def interrupt(self) -> None:
+        """Take note of Ctrl-C. Among several processes it is raised again: the others wait for this one in vain."""
+        self.history.stopped = "interrupted"
+        if distributed.world().world_size > 1:
+            raise KeyboardInterrupt
 
     def out_of_patience(self, patience: int | None) -> bool:
         """Whether the last `patience` epochs brought no better validation accuracy."""

@@ -21,12 +21,15 @@ from book.tools.pages import BookError, Page, chapter_pages
 
 COLAB_HAS = (
     "matplotlib", "numpy", "pandas", "pillow", "platformdirs", "psutil", "requests",
-    "scikit-learn", "scipy", "torch", "torchvision", "tqdm",
+    "scikit-learn", "scipy", "threadpoolctl", "torch", "torchvision", "tqdm",
 )  # fmt: skip
 """Dependencies that Colab has already; installing them again could replace its torch."""
 
 DOWNLOADED = ("debris",)
 """Real sets small enough for the first cell to fetch, so that nobody trains on drawings in Colab."""
+
+EXTRAS = {"cluster": "from clslab.executors import", "shards": "from clslab.data import shards"}
+"""Extras that few chapters need, and the line by which one is recognised."""
 
 _CELL = re.compile(r"^```\{code-cell\} ipython3\n:tags: \[remove-cell, colab\]\n.*?^```\n", re.MULTILINE | re.DOTALL)
 _CONFIG_URL = re.compile(r"^(\s+url:\s*)(\S+)", re.MULTILINE)
@@ -41,10 +44,13 @@ def address(root: Path) -> str:
     return str(config["repository"]["url"])
 
 
-def small_packages(root: Path) -> list[str]:
-    """Packages that a chapter needs and Colab lacks, by name, from `pyproject.toml`."""
+def small_packages(root: Path, text: str = "") -> list[str]:
+    """Packages that a chapter needs and Colab lacks, by name, from `pyproject.toml`; `text` is the chapter's."""
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["solar"]
+    extras = project["optional-dependencies"]
+    wanted = project["dependencies"] + extras["solar"]
+    for extra, imported in EXTRAS.items():
+        wanted += extras[extra] if imported in text else []
     names = [re.match(r"[\w.-]+", requirement) for requirement in wanted]
     return sorted({name[0] for name in names if name} - set(COLAB_HAS))
 
@@ -61,7 +67,7 @@ def first_cell(root: Path, url: str, text: str) -> str:
         "",
         'if "google.colab" in sys.modules and importlib.util.find_spec("clslab") is None:',
         f"    %pip install --quiet --no-deps git+{url}",
-        f"    %pip install --quiet {' '.join(small_packages(root))}",
+        f"    %pip install --quiet {' '.join(small_packages(root, text))}",
     ]
     for name in DOWNLOADED:
         if name in _LOADED.findall(text):

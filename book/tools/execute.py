@@ -67,11 +67,15 @@ class PageError(BookError):
 
 
 def files_below(folder: Path, *, skip: Sequence[str] = ()) -> list[Path]:
-    """Files below a folder that belong to it, sorted; caches and the named subfolders are left out."""
+    """Files below a folder that belong to it, sorted.
+
+    Left out are caches, the named subfolders and hidden files: a sweep that is running hides its claims so.
+    """
     found = []
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and "__pycache__" not in parts and parts[0] not in skip:
+        hidden = any(part.startswith(".") for part in parts)
+        if not hidden and "__pycache__" not in parts and parts[0] not in skip and path.is_file():
             found.append(path)
     return found
 

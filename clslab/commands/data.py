@@ -1,4 +1,4 @@
-"""`clslab data list` and `clslab data get NAME`."""
+"""`clslab data list`, `clslab data get NAME` and `clslab data shard FOLDER DESTINATION`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def register(subparsers: Subparsers) -> None:
-    """Add `data` with `list` and `get`."""
-    group = subparsers.add_parser("data", help="list the data sets, or fetch one")
+    """Add `data` with `list`, `get` and `shard`."""
+    group = subparsers.add_parser("data", help="list the data sets, fetch one, or pack pictures into shards")
     actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="what there is, how large, whose, and where it lies now")
     getting = actions.add_parser("get", help="fetch one set and lay it out")
@@ -27,6 +27,11 @@ def register(subparsers: Subparsers) -> None:
             help="folder of the data sets (default: $CLSLAB_DATA, else the cache folder)",
         )
         action.set_defaults(run=run)
+    packing = actions.add_parser("shard", help="pack class folders of pictures into tar files that are read in a row")
+    packing.add_argument("folder", type=Path, metavar="FOLDER", help="class folders, or train/, val/ and test/ of them")
+    packing.add_argument("destination", type=Path, metavar="DESTINATION", help="a new folder for the shards")
+    packing.add_argument("--per-shard", type=int, default=1000, metavar="N", help="pictures per shard (default 1000)")
+    packing.set_defaults(run=run_shard)
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -47,6 +52,14 @@ def run_get(args: argparse.Namespace) -> int:
     from clslab.data.download import fetch_set
 
     fetch_set(args.name, args.root)
+    return 0
+
+
+def run_shard(args: argparse.Namespace) -> int:
+    """Pack a folder."""
+    from clslab.data import shards
+
+    print(shards.write(args.folder, args.destination, per_shard=args.per_shard, say=lambda _: None).describe())
     return 0
 
 

@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from clslab.executors import KINDS, opened
 from clslab.recipe import Recipe, read_toml
+
+if TYPE_CHECKING:
+    from clslab.sweeps import SweepReport
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,27 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--only", metavar="PATTERN", default="*", help='runs whose name fits, such as "debris/*"')
     parser.add_argument("--list", action="store_true", help="say what is recorded and what is not, and train nothing")
     parser.add_argument("--redo", action="store_true", help="record again what is recorded")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads that torch uses on the CPU")
+    parser.add_argument(
+        "--executor",
+        choices=KINDS,
+        default="local",
+        help="where the runs are done: here one after the other (local), in processes of this machine, on a Dask or on "
+        "a Slurm cluster; the machines have to share the folder of records",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="how many runs at once, for the executors but local")
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="scheduler, such as tcp://node1:8786; by default one on this machine"
+    )
+    parser.add_argument(
+        "--slurm-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="such as partition=gpu, timeout_min=60, gpus_per_node=1; can be given several times",
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads of each run on the CPU; one with an executor but local"
+    )
     parser.add_argument(
         "--memory-format",
         choices=("contiguous", "channels_last"),
@@ -113,34 +137,46 @@ def run(arguments: argparse.Namespace) -> int:
     directory = arguments.results or results_beside(arguments.file)
     if arguments.list:
         return _list(plan, directory)
-    import torch  # here, so that --list starts at once
-
-    from clslab import device, runs
-
-    if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise ValueError(f"--threads {arguments.threads} is out of range; give at least 1")
-        torch.set_num_threads(arguments.threads)
-    machine = device.choose()
-    if arguments.memory_format is not None:
-        machine = machine.replace(memory_format=arguments.memory_format)
-    _say(f"machine: {machine.describe()}")
+    if arguments.threads is not None and arguments.threads < 1:
+        raise ValueError(f"--threads {arguments.threads} is out of range; give at least 1")
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise ValueError(f"--jobs {arguments.jobs} is out of range; give at least 1")
     try:
-        report = runs.sweep(
-            plan.recipes,
-            plan.seeds,
-            directory=directory,
-            redo=arguments.redo,
-            test=plan.test,
-            allow_stand_ins=arguments.allow_stand_ins,
-            say=_say,
-            machine=machine,
-        )
+        report = _sweep(arguments, plan, directory)
     except KeyboardInterrupt:
         print("interrupted; what was finished is recorded, and the same command goes on from there")
         return 130
     print(report.describe())
     return 0 if report.complete else 1
+
+
+def _sweep(arguments: argparse.Namespace, plan: SweepFile, directory: Path) -> SweepReport:
+    from clslab import runs, sweeps  # here, so that --list starts at once
+
+    here = arguments.executor == "local"
+    threads = arguments.threads if here else arguments.threads or 1
+    with sweeps.Settings(None, threads, arguments.memory_format).in_force() as machine:
+        where = "machine" if here else f"executor: {arguments.executor}, each run as on this machine"
+        print(f"{where}: {machine.describe()}", flush=True)  # a long sweep is watched through a pipe
+    with opened(
+        arguments.executor,
+        directory=directory.resolve(),
+        jobs=arguments.jobs,
+        threads=threads or 1,
+        dask=arguments.dask,
+        slurm_options=dict(_option(one) for one in arguments.slurm_option),
+    ) as executor:
+        return runs.sweep(
+            plan.recipes,
+            plan.seeds,
+            executor,
+            directory=directory,
+            redo=arguments.redo,
+            test=plan.test,
+            allow_stand_ins=arguments.allow_stand_ins,
+            threads=threads,
+            memory_format=arguments.memory_format,
+        )
 
 
 def results_beside(file: Path) -> Path:
@@ -183,5 +219,13 @@ def _seeds(value: Any, where: str) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)  # a long sweep is watched through a pipe
+def _option(text: str) -> tuple[str, Any]:
+    """One `KEY=VALUE`, whole numbers as such.
+
+    >>> _option("partition=gpu"), _option("timeout_min=60")
+    (('partition', 'gpu'), ('timeout_min', 60))
+    """
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ValueError(f"--slurm-option {text} is not of the form KEY=VALUE, such as partition=gpu")
+    return key, int(value) if value.isdigit() else value

@@ -1,7 +1,7 @@
 """The data sets of the course, each behind one call that never fails for want of a network.
 
 >>> sorted(READERS)
-['catsdogs', 'debris', 'pets', 'solar']
+['catsdogs', 'cifar100', 'debris', 'pets', 'solar']
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from clslab.data.images import ImageDataset
     from clslab.taxonomy import Taxonomy
 
-READERS = ("debris", "catsdogs", "solar", "pets")
-"""Sets that `load` reads. Each has a module of its name with VARIANTS, read() and stand_in()."""
+READERS = ("debris", "catsdogs", "solar", "pets", "cifar100")
+"""Sets that `load` reads. Each has a module of its name with VARIANTS, read() and stand_in();
+some have taxonomy(), and SMOKE_SIZES of their own."""
 
 SMOKE_SIZES = {"train": 96, "val": 48, "test": 48}
 
@@ -146,13 +147,16 @@ def load(
     if asked for; an installed package that ships the set; a drawn stand-in, under a banner.
 
     Args:
-        name: `debris`, `catsdogs`, `solar` or `pets`.
+        name: `debris`, `catsdogs`, `solar`, `pets` or `cifar100`.
         variant: `solar`: `certain` (only the cells that experts were sure of), `random-split` (the
             same pictures split at random, to show the leak). `pets`: `breeds` (37 classes).
+            `cifar100`: `long-tail-100` and `long-tail-10` (a hundred and ten times fewer training
+            pictures of the last class than of the first, arXiv:1901.05555).
         root: folder that holds the sets. A set that is not there is then an error, no stand-in.
         download: fetch the set if it is not there yet.
-        profile: `smoke` takes 96, 48 and 48 items, in the proportions of the classes and group by
-            group; `cpu` and `gpu` take everything. By default the profile in force.
+        profile: `smoke` takes 96, 48 and 48 items (of cifar100 1,000, 200 and 200), in the
+            proportions of the classes and group by group; `cpu` and `gpu` take everything. By
+            default the profile in force.
         seed: of splits that are made here, and of the stand-in.
 
     Returns:
@@ -180,7 +184,8 @@ def load(
     else:
         parts = reader.read(folder, variant=variant, seed=seed)
     if wanted == "smoke":
-        parts = {split: _few(part, SMOKE_SIZES[split], seed) for split, part in parts.items()}
+        sizes = getattr(reader, "SMOKE_SIZES", SMOKE_SIZES)
+        parts = {split: _few(part, sizes[split], seed) for split, part in parts.items()}
     taxonomy = reader.taxonomy(variant) if hasattr(reader, "taxonomy") else None
     splits = _assemble(parts, entry, source, variant, taxonomy)
     _announce(splits)

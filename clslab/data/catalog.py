@@ -51,7 +51,8 @@ class Entry:
         name: the name that `clslab.data.load` takes.
         title: name for people.
         task: what is to be predicted.
-        classes: class names in the order of their numbers (empty where a variant decides).
+        classes: class names in the order of their numbers (empty where they are too many for a sheet,
+            or a variant decides).
         kind: "photographs", "greyscale photographs", "sounds".
         counts: how many items, in words.
         homepage: the official place.
@@ -355,11 +356,15 @@ _CIFAR100 = Entry(
     "pictures come from that collection. It is used here because many published results rest on it.",
     warts=(
         "About a tenth of the test pictures have a near-duplicate in the training set (ciFAIR, arXiv:1902.00423).",
-        "In the training pictures there are 14 groups of exact duplicates, one of them labelled both baby "
-        "and girl; ten pictures lie in both halves.",
+        "Exact duplicates: 14 pairs in the training pictures, 2 in the test pictures, and 10 pictures that lie in "
+        "both. In 17 of these 26 pairs one picture has two classes (otter and seal, baby and girl, snake and worm). "
+        "`clslab.data.cifar100.duplicates()` lists them. All are left in, as in published results.",
         "At 32×32 pixels some pictures cannot be recognised by people.",
     ),
-    how_split="The authors' 50,000 and 10,000.",
+    how_split="The authors' 10,000 pictures are the test. Of each class of their 50,000, 50 are the validation and 450 "
+    "the training pictures, chosen by a hash of the picture: copies in another order give the same split. "
+    "The variants long-tail-100 and long-tail-10 thin out the training pictures, from 450 of the first class to 4 "
+    "and 45 of the last.",
     groups="None known.",
     on_page="None. Pages show the drawn stand-in.",
     folder="cifar-100-python",
@@ -374,7 +379,8 @@ _CIFAR100 = Entry(
             "Keras and torchvision's prototypes",
         ),
     ),
-    unavailable="its reader is not part of this version of clslab",
+    notes="One address and no mirror was found. torchvision keeps the md5 of the same archive, "
+    "eb9058c3a382ffc7106e4002c42a8d85.",
 )
 
 _BIRDS = Entry(

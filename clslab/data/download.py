@@ -810,9 +810,24 @@ def _lay_out_pets(archives: list[Path], folder: Path, say: Say) -> None:
     say(f"pets: {len(listed):,} listed pictures, all there.")
 
 
+def _lay_out_cifar100(archives: list[Path], folder: Path, say: Say) -> None:
+    """The authors' three files, unchanged. They are pickles, which only `clslab.data.cifar100` opens, with care."""
+    names = ("train", "test", "meta")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        wanted = {f"cifar-100-python/{name}": name for name in names}
+        found = extract(archives[0], Path(scratch) / "raw", only=lambda member: member in wanted)
+        missing = sorted(set(names) - {path.name for path in found})
+        if missing:
+            raise ArchiveError(f"{archives[0].name} lacks {', '.join(missing)}. Is it the archive of the data sheet?")
+        for path in found:
+            path.rename(folder / path.name)
+    say("cifar100: train, test and meta are there.")
+
+
 LAYOUTS: dict[str, Callable[[list[Path], Path, Say], None]] = {
     "debris": _lay_out_debris,
     "catsdogs": _lay_out_catsdogs,
     "pets": _lay_out_pets,
+    "cifar100": _lay_out_cifar100,
 }
 """How each fetched set is laid out: archives, an empty folder to fill, where messages go."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from clslab.data import transforms
@@ -98,7 +100,7 @@ class ImageDataset(Dataset[tuple[Any, int]]):
         """
         source = self.sources[index]
         if isinstance(source, Path):
-            return _decode(source)
+            return decode(source, source)
         array = source if isinstance(source, np.ndarray) else source()
         return Image.fromarray(array).convert("RGB")
 
@@ -141,6 +143,33 @@ class ImageDataset(Dataset[tuple[Any, int]]):
         pixels = [np.asarray(to_size(self.image(i))) for i in range(len(self))]
         return self._like(pixels, self.transform)
 
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """All pictures in memory at once, untransformed, for loaders that take whole batches.
+
+        Returns:
+            Pictures, uint8 `[N, 3, H, W]`, and their classes, int64 `[N]`.
+
+        Raises:
+            ValueError: if the pictures do not all have one size.
+            BadImageError: if a file cannot be read.
+
+        Taught in chapter 8.
+
+        >>> grey = ImageDataset([np.zeros((4, 6), dtype=np.uint8)], [0], ["nothing"])
+        >>> grey.tensors()[0].shape
+        torch.Size([1, 3, 4, 6])
+        """
+        pixels = [_pixels(self, index) for index in range(len(self))]
+        sizes = {one.shape for one in pixels}
+        if len(sizes) > 1:
+            a, b = sorted(sizes)[:2]
+            raise ValueError(
+                f"these pictures have several sizes, such as {a[1]} × {a[0]} and {b[1]} × {b[0]}, and one tensor holds "
+                "one size; bring them to one first, with cache_pixels(size)"
+            )
+        stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
+        return stacked, torch.from_numpy(self.targets.copy())
+
     def _like(self, sources: Sequence[Source], transform: Transform | None) -> "ImageDataset":
         return ImageDataset(
             sources,
@@ -151,6 +180,14 @@ class ImageDataset(Dataset[tuple[Any, int]]):
             ids=self.ids,
             extra=self.extra,
         )
+
+
+def _pixels(dataset: ImageDataset, index: int) -> np.ndarray:
+    """The picture at `index`, `[H, W, 3]`; one that is such an array already is not sent through PIL and back."""
+    source = dataset.sources[index]
+    if isinstance(source, np.ndarray) and source.ndim == 3 and source.dtype == np.uint8:
+        return source
+    return np.asarray(dataset.image(index))
 
 
 def from_folder(
@@ -240,9 +277,19 @@ def _pictures(folder: Path, ignored: list[str]) -> list[Path]:
     return pictures
 
 
-def _decode(path: Path) -> Image.Image:
+def decode(source: Path | IO[bytes], name: object) -> Image.Image:
+    """A picture from a file or from bytes in memory, as 8-bit RGB.
+
+    Args:
+        source: the file.
+        name: what to call it in an error.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        BadImageError: if it is broken, is no picture, or has more than 8 bits a channel.
+    """
     try:
-        with Image.open(path) as opened:
+        with Image.open(source) as opened:
             if opened.mode.startswith(("I", "F")):
                 raise ValueError(f"its mode is {opened.mode}, more than 8 bits a channel")
             # Cameras store which way is up beside the pixels.
@@ -252,6 +299,6 @@ def _decode(path: Path) -> Image.Image:
     # Pillow reports a broken file in several ways, depending on the format.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadImageError(
-            f"{path} cannot be read as a picture ({error}); replace it, convert it to an 8-bit "
+            f"{name} cannot be read as a picture ({error}); replace it, convert it to an 8-bit "
             "PNG or JPEG, or remove it"
         ) from error

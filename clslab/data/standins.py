@@ -23,7 +23,7 @@ Rng = np.random.Generator
 Colour = tuple[int, int, int, int]
 
 # One number per set, so that two sets of one seed share no random state.
-_DEBRIS, _ANIMALS, _SOLAR, _MULTIVIEW = range(1, 5)
+_DEBRIS, _ANIMALS, _SOLAR, _MULTIVIEW, _CIFAR100 = range(1, 6)
 
 
 @dataclass(frozen=True)
@@ -536,6 +536,99 @@ def _crack(draw: ImageDraw.ImageDraw, rng: Rng, dark: int) -> None:
         point = point + rng.uniform(12, 26) * np.array([np.cos(angle), np.sin(angle)])
         path.append(tuple(point))
     draw.line(path, fill=dark, width=int(rng.integers(3, 6)))
+
+
+# ---------------------------------------------------------------- a hundred small classes
+
+_SMALL = {"train": 100, "val": 10, "test": 10}  # pictures of each class
+_SMALL_SIDE = 32
+_CHUNK = 500  # pictures drawn at once: they fit into the processor's cache
+
+
+def cifar100(fine_of: Sequence[Sequence[int]], classes: Sequence[str], *, seed: int = 0) -> dict[str, ImageDataset]:
+    """Patches of 32 × 32 in a hundred classes, five to each of twenty: 10,000, 1,000 and 1,000 drawings.
+
+    The coarse class is in the shape (number of lobes, filled or a ring) and in the background (plain or striped). The
+    fine class is in the hue, which starts elsewhere in each coarse class, and in the number of stripes on the shape;
+    either alone is ambiguous. These drawings are small and many, so they are drawn at once, as arrays.
+
+    Args:
+        fine_of: for each coarse class the numbers of its fine ones.
+        classes: names of the fine classes.
+        seed: of everything.
+    """
+    parts = {}
+    for number, (split, each) in enumerate(_SMALL.items()):
+        targets = np.random.default_rng((_CIFAR100, seed, number)).permutation(np.repeat(np.arange(len(classes)), each))
+        place = {fine: (coarse, rank) for coarse, fines in enumerate(fine_of) for rank, fine in enumerate(fines)}
+        kinds = np.array([place[fine] for fine in targets.tolist()])
+        images = [
+            _small_pictures(np.random.default_rng((_CIFAR100, seed, number, start)), *kinds[start : start + _CHUNK].T)
+            for start in range(0, len(kinds), _CHUNK)
+        ]
+        ids = [f"{split}/{i:05d}" for i in range(len(targets))]
+        parts[split] = ImageDataset(list(np.concatenate(images)), targets, classes, ids=ids)
+    return parts
+
+
+def _small_pictures(rng: Rng, coarse: np.ndarray, fine: np.ndarray) -> np.ndarray:
+    """Pictures `[N, 32, 32, 3]` of coarse classes 0 to 19 `[N]` and fine ones within them, 0 to 4 `[N]`."""
+    axis = np.linspace(-1, 1, _SMALL_SIDE, dtype=np.float32)
+    y, x = axis[None, :, None], axis[None, None, :]
+    lobes, ring, striped = coarse % 5, coarse // 5 % 2 == 1, coarse // 10 == 1
+    u, v = _own_axes(rng, x, y, len(coarse))
+    radius = np.hypot(u, v)
+    outline = 1 + _column(np.where(lobes > 0, 0.3, 0)) * np.cos(_column(lobes + 1) * np.arctan2(v, u))
+    shape = _step(outline - radius)
+    shape = shape * np.where(_column(ring) > 0, _step(radius - 0.5 * outline), 1)
+    # The fine class: a hue, blurred so that neighbours overlap, and a number of stripes.
+    hue = coarse * 0.618 + fine / 5 + rng.normal(0, 0.05, len(coarse))
+    stripes = np.sin(_column((1 + fine) * 1.9) * v + _column(rng.uniform(0, 6.3, len(coarse))))
+    light = _column(rng.uniform(0.55, 0.95, len(coarse))) * (1 + 0.3 * stripes)
+    figure = _coloured(hue, rng.uniform(0.35, 0.9, len(coarse)))[:, None, None] * light[..., None]
+    ground = _small_ground(rng, x, y, striped)
+    pixels = ground + shape[..., None] * (figure - ground)
+    rows, columns = rng.integers(0, 768 - _SMALL_SIDE, (2, len(coarse)))
+    windows = np.lib.stride_tricks.sliding_window_view(_grain(), (_SMALL_SIDE, _SMALL_SIDE))
+    pixels += windows[rows, columns][..., None] * 0.06
+    return np.clip(pixels * 255, 0, 255).astype(np.uint8)
+
+
+def _own_axes(rng: Rng, x: np.ndarray, y: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The axes of `count` shapes, each with a place, a size, an angle and a stretch of its own, two of `[N, H, W]`."""
+    left, top = rng.uniform(-0.35, 0.35, (2, count))
+    angle, size, stretch = rng.uniform(0, 6.3, count), rng.uniform(0.4, 0.75, count), rng.uniform(0.8, 1.25, count)
+    across, down = x - _column(left), y - _column(top)
+    u = (across * _column(np.cos(angle)) + down * _column(np.sin(angle))) / _column(size * stretch)
+    v = (down * _column(np.cos(angle)) - across * _column(np.sin(angle))) / _column(size / stretch)
+    return u, v
+
+
+def _small_ground(rng: Rng, x: np.ndarray, y: np.ndarray, striped: np.ndarray) -> np.ndarray:
+    """Backgrounds `[N, H, W, 3]`: a slope of light, and stripes where asked for."""
+    count = len(striped)
+    angle = rng.uniform(0, 6.3, count)
+    along = x * _column(np.cos(angle)) + y * _column(np.sin(angle))
+    wave = np.sin(_column(rng.uniform(7, 14, count)) * along + _column(rng.uniform(0, 6.3, count)))
+    light = _column(rng.uniform(0.3, 0.7, count)) + 0.15 * along + 0.12 * wave * _column(striped)
+    return _coloured(rng.uniform(0, 1, count), rng.uniform(0, 0.5, count))[:, None, None] * light[..., None]
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    """One number per picture, shaped to go with maps `[N, H, W]`."""
+    return values.astype(np.float32)[:, None, None]
+
+
+def _step(values: np.ndarray) -> np.ndarray:
+    """0 outside, 1 inside, with a soft edge."""
+    return np.clip(values * 6 + 0.5, 0, 1)
+
+
+def _coloured(hue: np.ndarray, saturation: np.ndarray) -> np.ndarray:
+    """Colours `[N, 3]` of full brightness, from hues of which 1 is once round."""
+    third = (np.array([0, 2, 1]) / 3 + hue[:, None]) % 1 * 6
+    ramp = np.clip(np.abs(third - 3) - 1, 0, 1)
+    return (1 - saturation[:, None] * (1 - ramp)).astype(np.float32)
 
 
 # ---------------------------------------------------------------- objects and their views

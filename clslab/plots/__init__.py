@@ -28,7 +28,7 @@ A figure is 6 inches (576 CSS pixels) wide and its smallest text 11 points: 10 p
 phone's margins. Legends stand above the axes, notes below; lettered marks explain places without covering data.
 
 **What there is.** `bars` scores and differences, `curves` what changes along an axis, `pictures` pictures and matrices,
-`diagrams` drawings from numbers:
+`diagrams` drawings from numbers, `steps` the time of a training step:
 
     score_bars({"head": {"val": est, "test": est}}, n=212, seeds=5, chance=0.5, alt=...)
     leak_bars({"solar": est_random}, {"solar": est_grouped}, {"solar": est_difference}, n=426, seeds=5, alt=...)
@@ -53,6 +53,10 @@ phone's margins. Legends stand above the axes, notes below; lettered marks expla
     convolution_shapes(32, [Layer("convolution", kernel=3, padding=1, channels=16)], alt=...)
     nested_subsets([10, 20, 50], groups=[4, 7, 18], alt=...)
     reliability(confidence, accuracy, counts, edges=None, alt=...)
+    step_timeline({"plain loader": {"waiting": [S], "forward": [S]}}, alt=...)
+    speed_ups({"background thread": (1.8, 1.7, 1.9)}, aims={"background thread": 1.5}, alt=...)
+    lanes({"in turn": {"load": [(0, 4, "1")], "compute": [(4, 6, "1")]}}, alt=...)
+    occupancy_log({"run A": [T]}, every=1.0, alt=...)
 
 >>> from clslab import plots
 >>> figure = plots.score_bars({"linear head": {"test": (0.89, 0.85, 0.92)}}, n=212, seeds=5,
@@ -87,6 +91,7 @@ from clslab.plots.pictures import (
     side_by_side,
     worst_errors,
 )
+from clslab.plots.steps import lanes, occupancy_log, speed_ups, step_timeline
 from clslab.plots.style import PALETTE, BookFigure
 
 __all__ = [
@@ -101,11 +106,13 @@ __all__ = [
     "distribution",
     "forest",
     "interval_width",
+    "lanes",
     "leak_bars",
     "learning_curves",
     "moved_buffers",
     "nested_subsets",
     "occlusion_map",
+    "occupancy_log",
     "parameter_bars",
     "picture_grid",
     "probe_by_depth",
@@ -113,6 +120,8 @@ __all__ = [
     "score_bars",
     "side_by_side",
     "size_curve",
+    "speed_ups",
+    "step_timeline",
     "time_and_accuracy",
     "worst_errors",
 ]

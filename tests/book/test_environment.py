@@ -22,9 +22,11 @@ CONDA_ONLY = {"python", "pip", "jupyterlab"}
 
 
 def wanted() -> dict[str, Requirement]:
-    """What the library, its data, TensorBoard and the book need, by name."""
+    """What the library, its data, TensorBoard, clusters, shards and the book need, by name."""
     extras = PROJECT["optional-dependencies"]
-    lines = PROJECT["dependencies"] + extras["solar"] + extras["tensorboard"] + extras["book"]
+    lines = list(PROJECT["dependencies"])
+    for extra in ("solar", "tensorboard", "cluster", "shards", "book"):
+        lines += extras[extra]
     return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
 
 

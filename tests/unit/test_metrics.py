@@ -96,3 +96,19 @@ def test_logits_are_refused():
         metrics.reliability_bins([[1.0, 0.0]], [0], bins=0)
     with pytest.raises(ValueError, match="targets hold class 2"):
         metrics.reliability_bins([[1.0, 0.0]], [2])
+
+
+def test_the_calibration_error_of_confidences_is_that_of_their_rows():
+    rng = np.random.default_rng(0)
+    scores, targets = rng.dirichlet(np.ones(7), 300), rng.integers(0, 7, 300)
+    whole = metrics.expected_calibration_error(scores, targets)
+    assert metrics.calibration_error_of(scores.max(axis=1), scores.argmax(axis=1) == targets) == pytest.approx(whole)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "correct", "bins"),
+    [([0.5, 0.5], [True], 15), ([], [], 15), ([1.2], [True], 15), ([-0.1], [True], 15), ([0.5], [True], 0)],
+)
+def test_confidences_that_are_none(confidence, correct, bins):
+    with pytest.raises(ValueError, match="confidence"):
+        metrics.calibration_error_of(confidence, correct, bins)

@@ -213,6 +213,27 @@ def examples() -> dict[str, Example]:
              [6, 9, 12, 14, 20, 31, 52, 282]),
             {"edges": np.linspace(0.5, 1.0, 9), "alt": ALT},
         ),
+        "step_timeline": (
+            ({name: {part: rng.uniform(0.6, 1.4, 15) * mean for part, mean in
+                     (("waiting", wait), ("copying", 0.001), ("forward", 0.03), ("backward", 0.06), ("step", 0.004))}
+              for name, wait in (("plain loader", 0.08), ("background thread", 0.002), ("two workers", 0.01))},),
+            {"footnote": "64 pictures a step; simulated wait", "alt": ALT},
+        ),
+        "speed_ups": (
+            ({"background thread, loading waits": (1.82, 1.74, 1.9), "prefetcher": (1.01, 0.98, 1.04),
+              "two workers": (1.75, 1.6, 1.83), "batches from memory": (14.2, 12.0, 15.1)},),
+            {"aims": {"two workers": 1.5}, "footnote": "two cores", "alt": ALT},
+        ),
+        "lanes": (
+            ({name: {"loader": [(8 * i, 4, str(i + 1)) for i in range(4)],
+                     "copies": [(8 * i + 4, 0.5, str(i + 1)) for i in range(4)],
+                     "model": [(8 * i + 4.5, 3.5, str(i + 1)) for i in range(4)]}
+              for name in ("one after the other", "background thread", "thread and prefetcher")},),
+            {"footnote": "constructed, not measured", "alt": ALT},
+        ),
+        "occupancy_log": (
+            ({f"run {letter}": rng.uniform(0.1, 1.0, 60) for letter in "ABC"},), {"every": 0.5, "alt": ALT},
+        ),
     }  # fmt: skip
 
 
@@ -397,6 +418,13 @@ AWKWARD: dict[str, Callable[[], plots.BookFigure]] = {
         [plots.Layer("stem convolution", 7, 2, 3, 64), plots.Layer("convolution", 3, 2, 1, 2048)],
         alt=ALT,
     ),
+    "one panel of short blocks": lambda: plots.lanes(
+        {"a": {"the loader": [(i, 0.1, "a long label") for i in range(9)], "model": []}}, alt=ALT
+    ),
+    "steps without any time": lambda: plots.step_timeline({"a": {"waiting": [0.0], "computing": [0.0]}}, alt=ALT),
+    "slower in six ways": lambda: plots.speed_ups(
+        {f"way {i} of doing the same thing": (0.1 * i + 0.02, 0.01, 0.1 * i + 0.03) for i in range(6)}, alt=ALT
+    ),
     "many buffers": lambda: plots.moved_buffers(
         {"a": {f"blocks.{i}.0.bn1.running_mean": 1.0 for i in range(24)}}, alt=ALT
     ),
@@ -457,7 +485,7 @@ def test_series_differ_without_colour() -> None:
 
 
 def test_bars_start_at_zero(drawn: Callable[[str], DrawnFigure]) -> None:
-    for name in ("score_bars", "parameter_bars", "moved_buffers"):
+    for name in ("score_bars", "parameter_bars", "moved_buffers", "speed_ups"):
         assert drawn(name).figure.axes[0].get_xlim()[0] == 0
     assert drawn("leak_bars").figure.axes[0].get_xlim() == (0, 100)
 
@@ -574,6 +602,17 @@ def test_nan_is_refused_by_name(name: str) -> None:
         ),
         (lambda: plots.nested_subsets([10, 10], alt=ALT), "larger than the one before"),
         (lambda: plots.reliability([0.5], [0.5], [0], alt=ALT), "at least one item"),
+        (lambda: plots.step_timeline({"a": {"x": [-0.1]}}, alt=ALT), "has -0.1"),
+        (lambda: plots.step_timeline({"a": {"x": [0.1], "y": [0.1, 0.2]}}, alt=ALT), "lengths differ"),
+        (lambda: plots.step_timeline({"a": {"x": [0.1]}, "b": {"y": [0.1]}}, alt=ALT), "same parts"),
+        (lambda: plots.speed_ups({"a": (0.0, 0.0, 1.0)}, alt=ALT), r"\(0.0, 0.0, 1.0\)"),
+        (lambda: plots.speed_ups({"a": (1.2, 1.3, 1.4)}, alt=ALT), "low ≤ ratio"),
+        (lambda: plots.speed_ups({"a": (1.2, 1.1, 1.4)}, aims={"b": 1.0}, alt=ALT), r"\['b'\]"),
+        (lambda: plots.lanes({"a": {"x": [(0, 2, "1"), (1, 2, "2")]}}, alt=ALT), "at 1 that begins before"),
+        (lambda: plots.lanes({"a": {"x": [(0, -2, "1")]}}, alt=ALT), r"\(0, -2\)"),
+        (lambda: plots.lanes({"a": {"x": []}}, alt=ALT), "no block"),
+        (lambda: plots.occupancy_log({"a": [55.0]}, alt=ALT), "divide percentages"),
+        (lambda: plots.occupancy_log({"a": [0.5]}, every=0, alt=ALT), "every is 0"),
     ],
 )
 def test_an_error_says_the_value(call: Callable[[], Any], message: str) -> None:
@@ -628,7 +667,7 @@ def test_import_needs_neither_torch_nor_seaborn_nor_pyplot() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["", ".style", ".bars", ".curves", ".pictures", ".diagrams"])
+@pytest.mark.parametrize("name", ["", ".style", ".bars", ".curves", ".pictures", ".diagrams", ".steps"])
 def test_the_examples_in_the_docstrings_run(name: str) -> None:
     result = doctest.testmod(importlib.import_module("clslab.plots" + name))
     assert result.failed == 0

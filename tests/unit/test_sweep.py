@@ -1,5 +1,6 @@
 """A sweep can be interrupted, goes on after a failure, and overwrites nothing unasked."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def test_everything_is_recorded_once(tmp_path, trainer):
         "debris/head/seed-1.json",
     ]
     assert said[0] == "4 runs to record, 0 recorded before, 0 stale"
-    assert "2 remaining] debris/head seed 1: val 0.7500, test 0.7500" in said[2]
+    assert said[2].startswith("[2/4, 0:00:00 elapsed, about 0:00:00 left] debris/head seed 1: val 0.7500, test 0.7500")
     again, _ = sweep(tmp_path)
     assert (again.recorded, len(again.kept), again.complete) == ([], 4, True)
     assert len(trainer.seen) == 4
@@ -256,7 +257,40 @@ def test_the_command_lists_without_torch(file, trainer):
     assert lines[-1] == "0 False"
 
 
+def test_the_command_spreads_over_an_executor(file, trainer, capsys, monkeypatch):
+    asked = {}
+
+    @contextlib.contextmanager
+    def opened(kind, **options):
+        asked.update(options, kind=kind)
+        with ThreadPoolExecutor(2) as executor:
+            yield executor
+
+    monkeypatch.setattr("clslab.commands.sweep.opened", opened)
+    command = ["sweep", str(file), "--executor", "slurm", "--jobs", "4", "--memory-format", "channels_last"]
+    options = ["--slurm-option", "partition=gpu", "--slurm-option", "timeout_min=60"]
+    assert cli.main([*command, *options]) == 0
+    assert asked == {
+        "kind": "slurm",
+        "directory": results_beside(file),
+        "jobs": 4,
+        "threads": 1,
+        "dask": None,
+        "slurm_options": {"partition": "gpu", "timeout_min": 60},
+    }
+    shown = capsys.readouterr().out
+    assert "executor: slurm, each run as on this machine" in shown
+    assert "1 thread), fp32, channels_last" in shown
+    assert "3 recorded" in shown
+    assert cli.main(["sweep", str(file), "--executor", "dask", "--dask", "tcp://a:1", "--threads", "2"]) == 0
+    assert (asked["kind"], asked["dask"], asked["threads"]) == ("dask", "tcp://a:1", 2)
+
+
 def test_wrong_use_of_the_command(file, trainer, capsys):
+    assert cli.main(["sweep", str(file), "--jobs", "0"]) == 2
+    assert "--jobs 0 is out of range" in capsys.readouterr().err
+    assert cli.main(["sweep", str(file), "--executor", "slurm", "--slurm-option", "gpu"]) == 2
+    assert "--slurm-option gpu is not of the form KEY=VALUE" in capsys.readouterr().err
     assert cli.main(["sweep", str(file), "--threads", "0"]) == 2
     assert "--threads 0 is out of range" in capsys.readouterr().err
     assert cli.main(["sweep", str(file.with_name("absent.toml"))]) == 2

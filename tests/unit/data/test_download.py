@@ -632,6 +632,21 @@ def test_pets_are_laid_out_as_torchvision_reads_them(publish, tmp_path):
     assert sorted(p.name for p in (folder / "images").iterdir()) == ["Abyssinian_1.jpg", "beagle_1.jpg"]
 
 
+def test_cifar100_is_laid_out_as_its_authors_packed_it(publish, tmp_path):
+    names = ("meta", "test", "train")
+    members = [(f"cifar-100-python/{name}", name.encode()) for name in names]
+    body = make_tar(tmp_path / "c.tar.gz", *members, ("cifar-100-python/file.txt~", b"x")).read_bytes()
+    publish("cifar100", None, cifar_100_python=body)
+    said = []
+    folder = download.fetch_set("cifar100", tmp_path / "root", progress=False, say=said.append)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {name: name.encode() for name in names}
+    assert any("never stated" in line for line in said)
+    less = make_tar(tmp_path / "less.tar.gz", *members[:2]).read_bytes()
+    publish("cifar100", None, cifar_100_python=less)
+    with pytest.raises(ArchiveError, match="lacks train"):
+        download.fetch_set("cifar100", tmp_path / "other", progress=False, say=lambda _: None)
+
+
 def test_sets_that_are_not_fetched_say_why(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="Did you mean 'debris'"):
         download.fetch_set("debri", tmp_path)

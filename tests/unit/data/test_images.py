@@ -264,3 +264,41 @@ def test_a_dataset_survives_pickling() -> None:
     dataset = standins.solar().subset([0, 1]).with_transform(transforms.photo("resize", size=32))
     copy = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(copy[1][0], dataset[1][0])
+
+
+# ---------------------------------------------------------------- tensors
+
+
+def test_tensors_hold_every_picture_channel_by_channel():
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 256, (5, 7, 3), dtype=np.uint8) for _ in range(3)]
+    images, targets = ImageDataset(arrays, [2, 0, 1], "abc").tensors()
+    assert (images.dtype, targets.dtype) == (torch.uint8, torch.int64)
+    assert images.is_contiguous()
+    assert targets.tolist() == [2, 0, 1]
+    assert np.array_equal(images.numpy(), np.stack(arrays).transpose(0, 3, 1, 2))
+
+
+def test_tensors_of_files_drawings_and_grey_arrays(tmp_path):
+    array = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    images, _ = ImageDataset([tmp_path / "a.png", lambda: array, array], [0, 0, 0], "a").tensors()
+    assert images.shape == (3, 3, 3, 4)
+    assert (images == torch.from_numpy(array)).all()
+
+
+def test_tensors_leave_the_transform_out_and_the_dataset_alone():
+    array = np.zeros((2, 2, 3), dtype=np.uint8)
+    dataset = ImageDataset([array], [0], "a", transform=lambda picture: picture.resize((9, 9)))
+    images, targets = dataset.tensors()
+    assert images.shape[-1] == 2
+    images += 1
+    targets += 1
+    assert array.max() == 0
+    assert dataset.targets.tolist() == [0]
+
+
+def test_tensors_want_one_size():
+    arrays = [np.zeros((size, 4, 3), dtype=np.uint8) for size in (4, 5)]
+    with pytest.raises(ValueError, match=r"several sizes, such as 4 × 4 and 4 × 5.*cache_pixels"):
+        ImageDataset(arrays, [0, 0], "a").tensors()

@@ -225,7 +225,6 @@ def test_other_errors_of_the_model_are_not_reworded(dataset):
     [
         ({"sam_rho": 0.05}, r"sam_rho = 0\.05: fit does not do this"),
         ({"ema": 0.9}, r"ema = 0\.9"),
-        ({"mix": "mixup"}, "mix = 'mixup'"),
         ({"tta": "flip"}, "tta = 'flip'"),
         ({"init": "kaiming"}, "init = 'kaiming'"),
         ({"sam_adaptive": True}, "sam_adaptive = True"),
@@ -328,6 +327,10 @@ def test_several_levels_with_a_criterion_for_them(dataset):
     model = Levels()
     history = fit(model, batches, batches, RECIPE, criterion=criterion)
     assert history.records[history.best_epoch - 1]["val_accuracy"] == evaluate(model, batches)[-1].accuracy
+
+
+def test_mixing_is_the_loaders_business(net, loaders):
+    assert len(fit(net(), *loaders(), RECIPE.replace(mix="mixup"))) == RECIPE.epochs
 
 
 def test_probabilities_as_targets(net, dataset):

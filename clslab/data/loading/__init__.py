@@ -1,4 +1,12 @@
-"""From a dataset to batches."""
+"""From a dataset to batches.
+
+| | what for |
+|---|---|
+| `loader` | items one by one, an order that depends on the seed alone |
+| `BatchLoader` | pictures that lie in memory: whole batches at once |
+| `BackgroundLoader`, `read_ahead` | the next batches are read while the model works on this one |
+| `DevicePrefetcher` | the next batch is copied to the device while the model works on this one |
+"""
 
 from collections.abc import Sized
 from typing import Any, cast
@@ -6,6 +14,11 @@ from typing import Any, cast
 from torch.utils.data import DataLoader, Dataset
 
 from clslab import seeds
+from clslab.data.loading.background import BackgroundLoader, read_ahead
+from clslab.data.loading.batch_loader import BatchLoader, channel_statistics
+from clslab.data.loading.prefetcher import DevicePrefetcher
+
+__all__ = ["BackgroundLoader", "BatchLoader", "DevicePrefetcher", "channel_statistics", "loader", "read_ahead"]
 
 
 def loader(

@@ -1,0 +1,132 @@
+"""Predictions with many classes: three numbers per item instead of a row, and nothing lost that is asked for later."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import top_k_accuracy_score
+
+from clslab import metrics, records
+from clslab.recipe import Recipe
+from clslab.records import Predictions, Run
+
+
+def predictions(items: int = 400, classes: int = 100, *, right: float = 3.0, names: str = "test/{:05d}") -> Predictions:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, classes, items)
+    logits = rng.normal(size=(items, classes))
+    logits[np.arange(items), targets] += right
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return Predictions.of(scores.astype(np.float32), targets, [names.format(index) for index in range(items)])
+
+
+def through_json(found: Predictions) -> Predictions:
+    return Predictions.from_dict(json.loads(json.dumps(found.to_dict())))
+
+
+def test_scores_of_many_classes_add_two():
+    found = predictions()
+    scores = found.scores()
+    labels = range(100)
+    assert scores["top5_accuracy"] == pytest.approx(
+        top_k_accuracy_score(found.targets, found.probabilities, k=5, labels=labels)
+    )
+    assert scores["ece"] == pytest.approx(metrics.expected_calibration_error(found.probabilities, found.targets))
+    assert set(predictions(classes=20).scores()) == {"n", "loss", "accuracy", "balanced_accuracy"}
+
+
+@pytest.mark.parametrize("classes", [21, 100, 300])
+def test_many_classes_come_back_but_for_their_rows(classes):
+    found = predictions(classes=classes)
+    again = through_json(found)
+    assert again.probabilities.shape == (400, 0)
+    for name in ("targets", "predicted", "place"):
+        assert np.array_equal(getattr(again, name), getattr(found, name)), name
+        assert getattr(again, name).dtype == np.int64
+    assert again.confidence == pytest.approx(found.confidence, rel=1e-3)
+    assert again.own == pytest.approx(found.own, rel=1e-3)
+    assert again.ids == found.ids
+    assert np.array_equal(again.correct, found.correct)
+    assert again.scores() == pytest.approx(found.scores(), abs=1e-3)
+    assert through_json(again).scores() == again.scores()
+
+
+def test_few_classes_keep_every_probability_as_before():
+    found = predictions(classes=20)
+    assert set(found.to_dict()) == {"probabilities", "targets", "predicted", "ids", "groups"}
+    again = through_json(found)
+    assert np.array_equal(again.probabilities, found.probabilities)
+    for name in ("predicted", "place", "own", "confidence"):
+        assert np.array_equal(getattr(again, name), getattr(found, name)), name
+
+
+def test_the_place_of_the_true_class():
+    rows = [[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.4, 0.4, 0.2]]
+    found = Predictions.of(rows, [0, 2, 0, 1], "abcd")
+    assert found.place.tolist() == [0, 2, 0, 1]
+    assert found.own.tolist() == [0.5, 0.2, 0.4, 0.4]
+    assert found.confidence.tolist() == [0.5, 0.5, 0.4, 0.4]
+    assert np.array_equal(found.place == 0, found.correct)
+
+
+@pytest.mark.parametrize("names", ["test/{:05d}", "{}", "picture {:d}", "a{:03d}b", "{:020d}", "é{:04d}", "x{:02d}"])
+def test_names_come_back_as_they_were(names):
+    assert through_json(predictions(items=300, names=names)).ids == predictions(items=300, names=names).ids
+
+
+def test_names_with_gaps_in_any_order_come_back():
+    numbers = np.random.default_rng(0).permutation(90_000)[:50]
+    found = predictions(items=50)
+    named = Predictions.of(found.probabilities, found.targets, [f"train/{number:05d}" for number in numbers])
+    assert through_json(named).ids == named.ids
+
+
+def test_groups_of_many_classes_come_back():
+    found = predictions(items=4)
+    grouped = Predictions.of(found.probabilities, found.targets, found.ids, ["a", "b", "b", "c"])
+    assert through_json(grouped).groups.tolist() == ["a", "b", "b", "c"]
+
+
+def test_a_record_of_cifar100_is_small():
+    run = Run(Recipe(), "local", "f" * 64, tuple(map(str, range(100))), {"train": 1, "val": 5000, "test": 10_000})
+    run.record("val", predictions(5000, names="train/{:05d}"))
+    run.record("test", predictions(10_000))
+    assert len(run.to_json()) < 150_000
+
+
+def test_runs_of_many_classes_are_compared_item_by_item(tmp_path):
+    found = {}
+    for name, right in (("good", 4.0), ("bad", 2.0)):
+        run = Run(Recipe(lr=right), "local", "f" * 64, tuple(map(str, range(100))), {"train": 1, "val": 400})
+        run.record("val", predictions(right=right))
+        path = records.record_path(tmp_path, name, 0)
+        records.write_record(run.to_json(), path)
+        found[name] = [records.read_record(path)]
+        assert found[name][0].metrics == run.metrics
+    difference, low, _ = records.difference(found["good"], found["bad"], split="val")
+    accuracy = {name: runs[0].metrics["val"]["accuracy"] for name, runs in found.items()}
+    assert difference == pytest.approx(accuracy["good"] - accuracy["bad"])
+    assert low > 0
+    assert records.results_table(found, split="val")["mean"].tolist() == list(accuracy.values())
+
+
+def test_the_records_of_the_book_are_still_read():
+    book = Path(records.__file__).parents[1] / "book" / "results"
+    path = next(path for path in sorted(book.rglob("seed-*.json")) if not path.name.endswith(".failed.json"))
+    run = records.read_record(path)
+    for split, found in run.predictions.items():
+        assert found.scores()["accuracy"] == run.metrics[split]["accuracy"]
+        if found.probabilities.shape[1]:
+            assert found.probabilities.sum(axis=1) == pytest.approx(1, abs=5e-3)
+
+
+def test_a_tie_that_rounding_made_does_not_move_the_true_class_to_the_front():
+    scores = np.empty((10_500, 20))
+    scores[:, 0], scores[:, 1] = 0.1, 0.1 + 1e-6  # one number in 16 bits
+    scores[:, 2:] = (1 - scores[:, :2].sum(axis=1, keepdims=True)) / 18
+    found = Predictions.of(scores, [0] * 10_500, list(map(str, range(10_500))))
+    again = through_json(found)
+    assert again.probabilities[0, 0] == again.probabilities[0, 1]
+    assert set(again.predicted) == {1}
+    assert set(again.place) == set(found.place) == {1}
