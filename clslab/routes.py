@@ -113,17 +113,15 @@ def _machine_for(task: Task) -> Machine:
     """The machine of the checkpoint to go on from, or the fastest one for this model and its batches."""
     if task.resume is not None:
         return Machine.from_dict(read_checkpoint(task.resume)["machine"])
+    precision = task.recipe.precision
     if task.recipe.model in BASELINES:
-        machine = choose()
+        machine = choose(precision=precision)
     elif whole_batches.takes_batches(task.recipe):
-        machine = choose((whole_batches.untrained(task), whole_batches.example(task)))
+        machine = choose((whole_batches.untrained(task), whole_batches.example(task)), precision=precision)
     else:
         inputs, _ = next(iter(task.batches(task.seen("train"))))
-        machine = choose((_model(task), inputs))
-    machine = distributed.agreed(machine)
-    if task.recipe.precision == "auto":
-        return machine
-    return machine.replace(precision=task.recipe.precision)
+        machine = choose((_model(task), inputs), precision=precision)
+    return distributed.agreed(machine)
 
 
 def network_scorer(
