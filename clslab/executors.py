@@ -201,6 +201,28 @@ def opened(
 
 
 @contextlib.contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """These environment variables, until the block ends.
+
+    >>> with environment({"CLSLAB_EXAMPLE": "1"}):
+    ...     os.environ["CLSLAB_EXAMPLE"]
+    '1'
+    >>> "CLSLAB_EXAMPLE" in os.environ
+    False
+    """
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
 def on_dask(address: str | None = None, *, jobs: int | None = None, threads: int = 1) -> Iterator[Executor]:
     """The workers of a Dask cluster.
 
@@ -221,9 +243,11 @@ def on_dask(address: str | None = None, *, jobs: int | None = None, threads: int
     distributed = _needed("distributed", "dask")
     with contextlib.ExitStack() as stack:
         if address is None:
-            environment = {name: str(threads) for name in _THREAD_VARIABLES}
-            settings = {"distributed.nanny.pre-spawn-environ": environment}
+            variables = {name: str(threads) for name in _THREAD_VARIABLES}
+            settings = {"distributed.nanny.pre-spawn-environ": variables}
             stack.enter_context(importlib.import_module("dask").config.set(settings))
+            # For Dask, what is set outside goes before its own settings: also a number of threads for this process.
+            stack.enter_context(environment(variables))
             cluster = stack.enter_context(
                 distributed.LocalCluster(
                     n_workers=side_by_side(threads) if jobs is None else jobs,

@@ -31,6 +31,7 @@ from tqdm import tqdm
 from clslab import claims, device
 from clslab.data.catalog import data_root
 from clslab.device import Machine, MemoryFormat
+from clslab.executors import environment
 from clslab.recipe import Recipe
 from clslab.records import Run, failure_path, record_path, record_state, write_record
 from clslab.routes import Shelf
@@ -75,7 +76,7 @@ class Settings:
         Raises:
             ValueError: if the machine's device is not there, or there is less than one thread.
         """
-        with _environment(self.environment):
+        with environment(self.environment):
             machine = device.choose() if self.machine is None else self.machine
             # This checks the device here, where it may not be there.
             machine = machine.replace(memory_format=self.memory_format or machine.memory_format)
@@ -417,20 +418,6 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 def _print(line: str) -> None:
     print(line, flush=True)  # a long sweep is watched through a pipe
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @cache

@@ -431,8 +431,11 @@ def test_python_ends_although_iterations_are_open() -> None:
 
 
 INTERRUPTED = """
-    import _thread, itertools, threading, time
+    import _thread, itertools, signal, threading, time
     from clslab.data.loading import read_ahead
+
+    # A job in the background of a script ignores Ctrl-C, and what it starts does too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def slow():
         for number in itertools.count():
