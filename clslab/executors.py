@@ -254,7 +254,7 @@ def on_dask(address: str | None = None, *, jobs: int | None = None, threads: int
                     threads_per_worker=1,  # one run at a time
                     processes=True,
                     host="127.0.0.1",
-                    dashboard_address=":0",  # any free port: two sweeps may run at once
+                    dashboard_address="127.0.0.1:0",  # any free port: two sweeps may run at once
                     memory_limit=None,  # a run that is paused half-way would look slow
                     silence_logs="ERROR",  # a slow end of a worker is no news
                 )

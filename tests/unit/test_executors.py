@@ -189,7 +189,12 @@ def test_a_dask_cluster_of_this_machine_and_one_that_runs_already():
         with pytest.raises(ZeroDivisionError):
             pool.submit(operator.truediv, 1, 0).result(60)
     cluster = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0"
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
     )
     with cluster, on_dask(cluster.scheduler_address) as pool:
         assert pool.submit(operator.add, 2, 3).result(60) == 5
