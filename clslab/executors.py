@@ -24,6 +24,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -42,6 +43,7 @@ SUBMITIT_OPTIONS = (
 )  # fmt: skip
 """What submitit sets on any cluster."""
 
+_SLOW_DISK = "Creating scratch directories"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -70,11 +72,16 @@ class Processes(ProcessPoolExecutor):
         super().__init__(jobs, mp_context=context, initializer=_begin_worker, initargs=(lifeline, threads))
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is not None:
-            self.shutdown(wait=False, cancel_futures=True)
-            self._lifeline.close()  # every worker waits for this, and ends
-        self.shutdown(wait=True, cancel_futures=True)
-        self._lifeline.close()
+        if kind is None:
+            self.shutdown(wait=True)
+            self._lifeline.close()
+            return
+        # `shutdown` forgets its thread when it does not wait, and it must not wait before the workers have ended.
+        manager = getattr(self, "_executor_manager_thread", None)
+        self.shutdown(wait=False, cancel_futures=True)  # first, or the waiting calls would fail and not be cancelled
+        self._lifeline.close()  # every worker waits for this, and ends
+        if manager is not None:
+            manager.join()
 
 
 class Submitted(Executor):
@@ -248,6 +255,11 @@ def on_dask(address: str | None = None, *, jobs: int | None = None, threads: int
             stack.enter_context(importlib.import_module("dask").config.set(settings))
             # For Dask, what is set outside goes before its own settings: also a number of threads for this process.
             stack.enter_context(environment(variables))
+            # On a busy disk Dask warns that its scratch folder was slow to make, here and in the workers.
+            known = [os.environ.get("PYTHONWARNINGS"), f"ignore:{_SLOW_DISK}:UserWarning"]
+            stack.enter_context(environment({"PYTHONWARNINGS": ",".join(filter(None, known))}))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", message=_SLOW_DISK, category=UserWarning)
             cluster = stack.enter_context(
                 distributed.LocalCluster(
                     n_workers=side_by_side(threads) if jobs is None else jobs,
