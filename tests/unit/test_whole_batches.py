@@ -195,10 +195,11 @@ def test_log_probabilities_are_trained_too(to_do):
 
 
 def test_without_a_machine_one_is_measured_on_the_models_own_batch(to_do, monkeypatch):
-    asked = []
+    asked, precisions = [], []
 
-    def choose(given=None):
+    def choose(given=None, *, precision):
         asked.append(given)
+        precisions.append(precision)
         return CPU.replace(memory_format="channels_last")
 
     monkeypatch.setattr(routes, "choose", choose)
@@ -216,6 +217,7 @@ def test_without_a_machine_one_is_measured_on_the_models_own_batch(to_do, monkey
     majority = QUICK.replace(model="majority", augment="resize")
     assert routes.train_task(dataclasses.replace(to_do(), recipe=majority, machine=None)).machine is not None
     assert asked[-1] is None
+    assert precisions == ["auto", "bf16", "auto"]
 
 
 # ---------------------------------------------------------------- settings that do not go together
