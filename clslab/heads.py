@@ -27,9 +27,8 @@ def train_heads(
 ) -> NDArray[np.int64]:
     """Predictions of one linear head per seed, after every epoch.
 
-    A seed decides which training pictures its head gets, its first weights and the order of its batches. All heads take
-    the same step at the same time, in one matrix product, so that two hundred cost little more than a few. Features are
-    standardised with the mean and standard deviation of the training features.
+    A seed decides a head's training pictures, its first weights and the order of its batches. All heads take the same
+    step at once, in one matrix product. Features are standardised by those of the training pictures.
 
     Args:
         features: `[N, D]` of the training pictures.

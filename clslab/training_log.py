@@ -5,6 +5,7 @@ Taught in chapter 2.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +14,12 @@ from typing import Any, Self, TextIO
 from clslab import distributed
 
 
-class _ClosedAtTheEnd:
+class _ClosedAtTheEnd(ABC):
     """A context manager that closes itself."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Close what is open."""
 
     def __enter__(self) -> Self:
         return self

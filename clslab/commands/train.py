@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,21 +108,12 @@ def _check_precision(args: argparse.Namespace, recipe: Recipe) -> None:
         raise ValueError(f"--threads {args.threads} is out of range; give at least 1")
 
 
-@contextlib.contextmanager
-def _fixed(args: argparse.Namespace) -> Iterator[None]:
+def _fixed(args: argparse.Namespace) -> AbstractContextManager[None]:
     """Hand the options that were given to `clslab.device.choose`, as long as the block lasts."""
+    from clslab.executors import environment
+
     given: dict[str, Any] = {variable: getattr(args, option) for option, variable in OVERRIDES.items()}
-    given = {variable: str(value) for variable, value in given.items() if value is not None}
-    before = {variable: os.environ.get(variable) for variable in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for variable, value in before.items():
-            if value is None:
-                del os.environ[variable]
-            else:
-                os.environ[variable] = value
+    return environment({variable: str(value) for variable, value in given.items() if value is not None})
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from clslab.plots.style import (
     WIDTH,
     WRONG,
     BookFigure,
+    Floats,
     add_footnote,
     checked_array,
     checked_rates,
@@ -64,18 +65,8 @@ def confusion(
 
     >>> figure = confusion([[50, 3], [8, 39]], ["plastic", "other"], alt="Eight of 47 missed.")
     """
-    counts = checked_array(matrix, "matrix", ndim=2)
     size = len(classes)
-    if counts.shape != (size, size):
-        raise ValueError(f"matrix has shape {counts.shape}, there are {size} classes: pass [C, C]")
-    if (counts < 0).any() or (counts != np.round(counts)).any():
-        bad = counts[(counts < 0) | (counts != np.round(counts))][0]
-        raise ValueError(f"matrix contains {bad:g}: pass counts, not shares")
-    if size > MOST_CLASSES:
-        raise ValueError(
-            f"{size} classes: cells are unreadable above {MOST_CLASSES}; "
-            "merge to superclasses or show the top confusions"
-        )
+    counts = _checked_counts(matrix, size)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     small, wide = size <= 6, counts.max() >= 1000
@@ -102,6 +93,22 @@ def confusion(
         what = f"% of the row; {item}:" if wide and not small else f"{item},"
         add_footnote(figure, f"numbers: {what} {counts.sum():,.0f} in all")
     return figure
+
+
+def _checked_counts(matrix: ArrayLike, size: int) -> Floats:
+    """The matrix, if it holds counts of `size` classes and is not too large to be read."""
+    counts = checked_array(matrix, "matrix", ndim=2)
+    if counts.shape != (size, size):
+        raise ValueError(f"matrix has shape {counts.shape}, there are {size} classes: pass [C, C]")
+    broken = (counts < 0) | (counts != np.round(counts))
+    if broken.any():
+        raise ValueError(f"matrix contains {counts[broken][0]:g}: pass counts, not shares")
+    if size > MOST_CLASSES:
+        raise ValueError(
+            f"{size} classes: cells are unreadable above {MOST_CLASSES}; "
+            "merge to superclasses or show the top confusions"
+        )
+    return counts
 
 
 def picture_grid(
@@ -149,12 +156,11 @@ def picture_grid(
     columns = min(columns, len(pictures))
     shown = [checked_picture(p, f"pictures[{i}]") for i, p in enumerate(pictures)]
     texts = [_fold(caption, int(WIDTH / columns / _LETTER)) for caption in captions]
-    rows = math.ceil(len(shown) / columns)
-    lines = max(text.count("\n") + 1 for text in texts)
+    rows, side = math.ceil(len(shown) / columns), min(WIDTH / columns - 0.12, 2.6)
     tallest = max(p.shape[0] / p.shape[1] for p in shown)
-    side = min(WIDTH / columns - 0.12, 2.6)
     with house_style():
-        height = rows * (side * min(tallest, 1.5) + 0.2 * lines + 0.15) + 0.1
+        text_height = 0.2 * max(text.count("\n") + 1 for text in texts)
+        height = rows * (side * min(tallest, 1.5) + text_height + 0.15) + 0.1
         figure = BookFigure(alt=alt, height=height, layout_passes=3)
         grid = figure.subplots(rows, columns, squeeze=False)
         for ax in grid.flat[len(shown) :]:

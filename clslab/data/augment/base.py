@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -14,7 +15,7 @@ Targets: TypeAlias = Tensor | tuple[Tensor, ...]
 Fill: TypeAlias = float | Sequence[float]
 
 
-class BatchTransform:
+class BatchTransform(ABC):
     """A change of a whole batch, drawn anew for each picture of it.
 
     A transform is called with inputs `[B, C, H, W]` and targets and returns both. Inputs are uint8, or
@@ -49,8 +50,9 @@ class BatchTransform:
         _check(inputs, targets)
         return self._changed(inputs, targets, generator)
 
+    @abstractmethod
     def _changed(self, inputs: Tensor, targets: Targets, generator: Generator | None) -> tuple[Tensor, Targets]:
-        raise NotImplementedError(f"{type(self).__name__} has to say what it does: write its _changed()")
+        """The batch, changed; it has been checked."""
 
 
 class PictureTransform(BatchTransform):
@@ -60,6 +62,7 @@ class PictureTransform(BatchTransform):
     the same to other pictures.
     """
 
+    @abstractmethod
     def draw(self, shape: Sequence[int], generator: Generator | None = None) -> Any:
         """Everything random about one batch, one entry for each picture.
 
@@ -67,11 +70,10 @@ class PictureTransform(BatchTransform):
             shape: of the inputs, `[B, C, H, W]`.
             generator: what to draw from; None is torch's global generator.
         """
-        raise NotImplementedError(f"{type(self).__name__} has to say what it draws: write its draw()")
 
+    @abstractmethod
     def apply(self, inputs: Tensor, drawn: Any) -> Tensor:
         """The inputs, changed in the way that was drawn; no random number is used here."""
-        raise NotImplementedError(f"{type(self).__name__} has to say what it does: write its apply()")
 
     def _changed(self, inputs: Tensor, targets: Targets, generator: Generator | None) -> tuple[Tensor, Targets]:
         return self.apply(inputs, self.draw(inputs.shape, generator)), targets

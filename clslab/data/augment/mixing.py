@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -36,6 +37,7 @@ class _Mixing(BatchTransform):
                 f"num_classes is {self.num_classes}; give the number of classes, or a tuple, one per level"
             )
 
+    @abstractmethod
     def draw(self, shape: Sequence[int], generator: Generator | None = None) -> Tensor:
         """Everything random about one batch, one row for each picture.
 
@@ -43,11 +45,10 @@ class _Mixing(BatchTransform):
             shape: of the inputs, `[B, C, H, W]`.
             generator: what to draw from; None is torch's global generator.
         """
-        raise NotImplementedError(f"{type(self).__name__} has to say what it draws: write its draw()")
 
+    @abstractmethod
     def apply(self, inputs: Tensor, targets: Targets, drawn: Tensor) -> tuple[Tensor, Targets]:
         """Inputs and targets, mixed in the way that was drawn; no random number is used here."""
-        raise NotImplementedError(f"{type(self).__name__} has to say what it does: write its apply()")
 
     def _changed(self, inputs: Tensor, targets: Targets, generator: Generator | None) -> tuple[Tensor, Targets]:
         return self.apply(inputs, targets, self.draw(inputs.shape, generator))

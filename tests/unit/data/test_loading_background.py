@@ -296,6 +296,7 @@ def test_an_iteration_that_is_given_up_is_not_waited_for_without_limit(monkeypat
     with lock:
         time.sleep(0.05)
         del items  # would wait for ever
+        assert reading(), "the thread was waited for, and yet it waits for this lock"
     while reading():
         time.sleep(0.01)
 
