@@ -65,19 +65,9 @@ TINY = transfer.Backbone(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_data_here(tmp_path_factory):
-    """Every test works on the drawn stand-in and a tiny backbone, whatever lies on the machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(transfer.BACKBONES, "tiny", TINY)
-        patch.setenv("CLSLAB_DATA", str(tmp_path_factory.mktemp("empty")))
-        patch.setenv("CLSLAB_PROFILE", "smoke")
-        patch.delenv("CLSLAB_DEVICE", raising=False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def shelf():
-    return routes.Shelf()
+def no_data_here(empty_machine):
+    """Every test works on the drawn stand-in and a tiny backbone."""
+    empty_machine.setitem(transfer.BACKBONES, "tiny", TINY)
 
 
 @pytest.fixture

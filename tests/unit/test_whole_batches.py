@@ -31,17 +31,8 @@ QUICK = Recipe(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_data_here(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLSLAB_DATA", str(tmp_path_factory.mktemp("empty")))
-        patch.setenv("CLSLAB_PROFILE", "smoke")
-        patch.delenv("CLSLAB_DEVICE", raising=False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def shelf():
-    return routes.Shelf()
+def no_data_here(empty_machine):
+    """Every test works on the drawn stand-in."""
 
 
 @pytest.fixture
