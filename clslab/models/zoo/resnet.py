@@ -25,6 +25,7 @@ Taught in chapter 11.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -206,7 +207,15 @@ class PreActBlock(nn.Module):
         return kept + self.residual(active)
 
 
-Block = type[BasicBlock] | type[Bottleneck] | type[PreActBlock]
+class Block(Protocol):
+    """What `ResNet` asks of a class of blocks, whichever family it is of."""
+
+    @property
+    def expansion(self) -> int:
+        """Channels that a block returns, over those that it is told."""
+
+    def __call__(self, in_channels: int, channels: int, stride: int) -> nn.Module:
+        """A block."""
 
 
 class ResNet(nn.Module):
