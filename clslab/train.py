@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from clslab import distributed
 from clslab.checkpoint import read_checkpoint
 from clslab.device import Machine, Precision, Targets, borrowed, choose
+from clslab.optim import SAM, frozen_statistics
 from clslab.recipe import Recipe
 from clslab.training_log import Log, Reports
 from clslab.training_state import EMPTY_LOADER, DivergenceWatch, History, TrainingDiverged, TrainingState
@@ -43,10 +44,6 @@ __all__ = [
     "predict",
     "train_epoch",
 ]
-
-# Fields of a recipe that this loop does not act on. At another value they are an error: a setting
-# that is silently ignored would make a record lie. (`augment` and `mix` are what the loader does.)
-NOT_HONOURED = ("sam_rho", "sam_adaptive", "ema", "tta", "init")
 
 
 # [evaluation]
@@ -192,17 +189,20 @@ def train_epoch(state: TrainingState, loader: Iterable[Any], epoch: int) -> Eval
     for batch in loader:
         inputs, targets = state.machine.place(batch)
         state.optimizer.zero_grad(set_to_none=True)
-        with state.machine.autocast():
+        with state.machine.autocast(), state.first_draws():
             outputs = _forward(state.network, inputs)
             loss = state.criterion(outputs, targets)
         watch.look(loss, state.optimizer)
         state.scaler.scale(state.weighed(loss, len(inputs))).backward()  # the scale is 1 but for fp16
+        if isinstance(state.optimizer, SAM):
+            _second_pass(state, inputs, targets, state.optimizer)
         if state.recipe.clip_norm is not None:
             state.scaler.unscale_(state.optimizer)
             clip_grad_norm_(state.model.parameters(), state.recipe.clip_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.advance_schedule("step")  # after the optimizer, never before
+        state.update_average()
         tally.add(outputs, targets, loss)
     watch.check()
     state.advance_schedule("epoch")
@@ -210,6 +210,22 @@ def train_epoch(state: TrainingState, loader: Iterable[Any], epoch: int) -> Eval
 
 
 # [/train-epoch]
+
+
+# [second-pass]
+def _second_pass(state: TrainingState, inputs: Tensor, targets: Targets, optimizer: SAM) -> None:
+    """Put the gradients at the top of SAM's climb in the place of those of the first pass; the weights return.
+
+    Same batch, same random draws, and batch norm does not count it. What follows in the loop (clipping, the scaler's
+    unscaling, the step) sees these gradients only.
+    """
+    with optimizer.uphill(), frozen_statistics(state.model):
+        with state.machine.autocast():
+            loss = state.criterion(_forward(state.network, inputs), targets)
+        state.scaler.scale(state.weighed(loss, len(inputs))).backward()
+
+
+# [/second-pass]
 
 
 def fit(
@@ -232,14 +248,17 @@ def fit(
     """Train the parameters of a model that require a gradient, and leave it with its best weights.
 
     After each epoch the model is evaluated on `val`; at the end it gets the weights of the epoch with the highest
-    validation accuracy back, of equal ones the first. Ctrl-C ends the training and keeps the best weights. The number
+    validation accuracy back, of equal ones the first. With `ema` in the recipe, these are the weights' average over the
+    steps: it is what is evaluated and what stays. Ctrl-C ends the training and keeps the best weights. The number
     to report is that of a test set: the best validation accuracy of many epochs is too good.
 
     Args:
         model: trained in place; its modes and device are given back as they were.
         train: gives batches `(inputs, targets)`, as for `evaluate`.
         val: likewise; `None` for no validation, the last weights are then kept.
-        recipe: epochs, loss, optimizer, schedule, clip_norm and precision are read here.
+        recipe: epochs, loss, optimizer, schedule, sam_rho, sam_adaptive, ema, clip_norm and precision are read here.
+            (The model was made by what `init` says, the loader does `augment` and `mix`, and `tta` is for tests:
+            validation here sees each picture as it is.)
         criterion: the mean loss of outputs and targets; built from the recipe unless given.
         optimizer: built from the recipe unless given.
         on_epoch: called with the record of each epoch (in every process, if there are several).
@@ -262,7 +281,7 @@ def fit(
 
     Taught in chapter 2.
     """
-    _check_settings(recipe, val, patience)
+    _check_patience(patience, val)
     machine = _machine_for(machine, recipe, resume)
     reports = Reports(log, tensorboard, progress=progress, epochs=recipe.epochs)
     # [fit]
@@ -282,7 +301,7 @@ def fit(
         except KeyboardInterrupt:
             state.interrupt()
         finally:
-            state.best.restore(model)
+            state.leave_best()
     # [/fit]
     return state.history
 
@@ -292,8 +311,8 @@ def _one_epoch(state: TrainingState, train: Iterable[Any], val: Iterable[Any] | 
     started, lr = time.perf_counter(), state.optimizer.param_groups[0]["lr"]
     _announce_epoch(train, epoch)
     learnt = train_epoch(state, train, epoch)
-    distributed.average_statistics(state.model)
-    checked = None if val is None else _finest(evaluate(state.model, val, machine=state.machine))
+    state.average_statistics()
+    checked = None if val is None else _finest(evaluate(state.evaluated, val, machine=state.machine))
     return {
         "epoch": epoch,
         "lr": lr,
@@ -404,13 +423,7 @@ def _announce_epoch(loader: Iterable[Any], epoch: int) -> None:
             set_epoch(epoch)
 
 
-def _check_settings(recipe: Recipe, val: Iterable[Any] | None, patience: int | None) -> None:
-    plain = Recipe()
-    for name in NOT_HONOURED:
-        if getattr(recipe, name) != getattr(plain, name):
-            raise ValueError(
-                f"{name} = {getattr(recipe, name)!r}: fit does not do this; leave it at {getattr(plain, name)!r}"
-            )
+def _check_patience(patience: int | None, val: Iterable[Any] | None) -> None:
     if patience is not None and patience < 1:
         raise ValueError(f"patience = {patience} has to be at least 1 epoch, or None")
     if patience is not None and val is None:

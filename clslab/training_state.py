@@ -7,6 +7,7 @@ Taught in chapter 2.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -19,6 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from clslab import distributed, losses, optim, schedule
+from clslab.averaging import WeightAverage
 from clslab.checkpoint import Checkpoint, Stateful
 from clslab.device import Machine
 from clslab.recipe import Recipe
@@ -176,7 +178,8 @@ class TrainingState:
         scaler: scales the loss for fp16, and does nothing otherwise.
         recipe: the settings.
         machine: where it computes.
-        best: the best weights so far.
+        average: of the weights over the steps, `None` without one.
+        best: the best weights so far (of the average, if there is one).
         history: the epochs so far.
         checkpoint: saves and loads all of the above.
     """
@@ -189,6 +192,7 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     recipe: Recipe
     machine: Machine
+    average: WeightAverage | None
     best: BestWeights
     history: History
     checkpoint: Checkpoint
@@ -210,7 +214,7 @@ class TrainingState:
         criterion = losses.create(recipe) if criterion is None else criterion
         if isinstance(criterion, nn.Module):
             criterion.to(machine.device)
-        optimizer = optim.create(recipe, model) if optimizer is None else optimizer
+        optimizer = optim.create(recipe, model) if optimizer is None else _checked(optimizer, recipe)
         scheduler = None
         if recipe.epochs > 0:
             total = recipe.epochs * _steps(train, recipe)
@@ -221,6 +225,9 @@ class TrainingState:
         parts |= {"best": best, "history": history}
         if scheduler is not None:
             parts["scheduler"] = scheduler
+        average = WeightAverage(model, recipe.ema) if recipe.ema > 0 else None
+        if average is not None:
+            parts["average"] = average
         checkpoint = Checkpoint(parts, train, recipe, machine.to_dict())
         return cls(
             model,
@@ -231,10 +238,16 @@ class TrainingState:
             scaler,
             recipe,
             machine,
+            average,
             best,
             history,
             checkpoint,
         )
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model to evaluate: the average of the weights if there is one."""
+        return self.model if self.average is None else self.average.module
 
     def epochs(self, patience: int | None) -> Iterator[int]:
         """The numbers of the epochs to come, until the recipe's last one or until patience runs out."""
@@ -256,6 +269,23 @@ class TrainingState:
         own = torch.tensor(float(count), device=loss.device)
         return loss * (own * size / distributed.sum_over_ranks(own))
 
+    def first_draws(self) -> contextlib.AbstractContextManager[None]:
+        """For the forward pass that SAM repeats: random draws that can be drawn again. Without SAM nothing happens."""
+        if isinstance(self.optimizer, optim.SAM):
+            return optim.repeatable_draws(self.machine.device)
+        return contextlib.nullcontext()
+
+    def average_statistics(self) -> None:
+        """Bring together what batch norm counted in several processes; in one process nothing happens."""
+        distributed.average_statistics(self.model)
+        if self.average is not None:
+            distributed.average_statistics(self.average.module)
+
+    def update_average(self) -> None:
+        """Take the weights of this step into their average, if there is one."""
+        if self.average is not None:
+            self.average.update(self.model)
+
     def advance_schedule(self, unit: str) -> None:
         """Change the learning rate, if `unit` ("step" or "epoch") is what the schedule counts."""
         if self.scheduler is not None and schedule.unit(self.recipe) == unit:
@@ -264,9 +294,15 @@ class TrainingState:
     def end_epoch(self, record: dict[str, Any]) -> None:
         """Take note of an epoch, and keep the weights if it is the best so far."""
         if record["val_accuracy"] is not None:
-            self.best.offer(self.model, record["epoch"], record["val_accuracy"])
+            self.best.offer(self.evaluated, record["epoch"], record["val_accuracy"])
         self.history.records.append(record)
         self.history.best_epoch = self.best.epoch
+
+    def leave_best(self) -> None:
+        """Leave the model with its best weights; without a validation, with the average of the last ones, if any."""
+        if self.average is not None and self.average.steps > 0:
+            self.model.load_state_dict(self.average.module.state_dict())
+        self.best.restore(self.model)
 
     def interrupt(self) -> None:
         """Take note of Ctrl-C. Among several processes it is raised again: the others wait for this one in vain."""
@@ -277,6 +313,16 @@ class TrainingState:
     def out_of_patience(self, patience: int | None) -> bool:
         """Whether the last `patience` epochs brought no better validation accuracy."""
         return patience is not None and len(self.history) - (self.best.epoch or 0) >= patience
+
+
+def _checked(optimizer: Optimizer, recipe: Recipe) -> Optimizer:
+    """An optimizer that was given, unless the recipe names something that only its own optimizer would do."""
+    if recipe.sam_rho > 0 and not isinstance(optimizer, optim.SAM):
+        raise ValueError(
+            f"sam_rho = {recipe.sam_rho}, and the optimizer given is a {type(optimizer).__name__} without SAM; "
+            "put a clslab.optim.SAM around it, or leave optimizer or sam_rho out"
+        )
+    return optimizer
 
 
 def _steps(loader: Iterable[Any], recipe: Recipe) -> int:

@@ -28,8 +28,18 @@ SGD = Recipe(
     clip_norm=1.0,
     label_smoothing=0.1,
 )
-RECIPES = {"sgd": SGD, "adamw": Recipe(epochs=3, batch_size=BATCH, lr=0.01)}
+RECIPES = {
+    "sgd": SGD,
+    "adamw": Recipe(epochs=3, batch_size=BATCH, lr=0.01),
+    "sam, average": SGD.replace(sam_rho=0.3, ema=0.9),
+    "asam": Recipe(epochs=3, batch_size=BATCH, lr=0.01, sam_rho=1.0, sam_adaptive=True),
+}
 COLD = Recipe(epochs=4, batch_size=BATCH, lr=0.02, warmup=0.5)
+RESUMED = {
+    "batches": ("batches", COLD),
+    "items": ("items", COLD),
+    "sam, average": ("items", COLD.replace(optimizer="lookahead-adamw", sam_rho=0.1, ema=0.9)),
+}
 
 
 def pictures():
@@ -109,20 +119,21 @@ def again():
     return kept(model, history)
 
 
-def with_batch_norm(machine=MACHINE):
+def with_batch_norm(machine=MACHINE, recipe=SGD):
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
     seeds.seed_everything(0)
     for weight in model.parameters():
         nn.init.normal_(weight, std=0.2)
-    history = train.fit(model, *batch_loaders(), SGD, machine=machine)
+    history = train.fit(model, *batch_loaders(), recipe, machine=machine)
     return kept(model, history)
 
 
-def resumed(folder, loaders):
+def resumed(folder, name):
     """A run without a stop, and the same run stopped after two epochs and resumed."""
-    straight, cut = folder / f"{loaders}-straight.pt", folder / f"{loaders}-cut.pt"
+    straight, cut = folder / f"{name}-straight.pt", folder / f"{name}-cut.pt"
+    loaders, recipe = RESUMED[name]
     model = start(batch_norm_net)
-    whole = kept(model, train.fit(model, *LOADERS[loaders](), COLD, machine=MACHINE, checkpoint=straight))
+    whole = kept(model, train.fit(model, *LOADERS[loaders](), recipe, machine=MACHINE, checkpoint=straight))
 
     def interrupt(record):
         if record["epoch"] == 3:
@@ -131,14 +142,14 @@ def resumed(folder, loaders):
     interrupted = False
     try:
         history = train.fit(
-            start(batch_norm_net), *LOADERS[loaders](), COLD, machine=MACHINE, checkpoint=cut, on_epoch=interrupt
+            start(batch_norm_net), *LOADERS[loaders](), recipe, machine=MACHINE, checkpoint=cut, on_epoch=interrupt
         )
         interrupted = history.stopped == "interrupted"
     except KeyboardInterrupt:
         interrupted = distributed.world().world_size > 1
     seeds.seed_everything(99)
     model = batch_norm_net()
-    history = train.fit(model, *LOADERS[loaders](), COLD, checkpoint=cut, resume=cut)
+    history = train.fit(model, *LOADERS[loaders](), recipe, checkpoint=cut, resume=cut)
     return {
         "interrupted": interrupted,
         "whole": whole,
@@ -194,8 +205,9 @@ def everything(folder):
         "predicted": len(train.predict(model, undivided, machine=MACHINE)[0]),
         "lone": train.evaluate(model, lone, machine=MACHINE).count,
         "batch norm": with_batch_norm(),
+        "average, batch norm": with_batch_norm(recipe=RECIPES["sam, average"]),
         "channels_last": with_batch_norm(MACHINE.replace(memory_format="channels_last")),
-        "resumed": {loaders: resumed(folder, loaders) for loaders in LOADERS},
+        "resumed": {name: resumed(folder, name) for name in RESUMED},
         "refused": refused(folder),
         "random": torch.rand(4),
     }

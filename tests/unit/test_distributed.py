@@ -219,7 +219,7 @@ def test_two_processes_are_one_with_the_same_batches(name, one, two):
 
 
 def test_both_have_the_same_to_the_last_bit(two):
-    for part in ("same", "again", "batch norm", "channels_last"):
+    for part in ("same", "again", "batch norm", "average, batch norm", "channels_last"):
         assert_identical(two[0][part], two[1][part])
 
 
@@ -253,7 +253,7 @@ def test_one_process_reports(printed, folder):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("loaders", job.LOADERS)
+@pytest.mark.parametrize("loaders", job.RESUMED)
 def test_a_resumed_run_is_the_run_that_never_stopped(loaders, processes, one, two):
     for found in [one] if processes == 1 else two:
         runs = found["resumed"][loaders]

@@ -71,6 +71,53 @@ def test_nothing_to_train_and_negative_decay_are_errors():
         optim.parameter_groups(nn.Linear(2, 2), -0.1)
 
 
+# A learning rate with which each gets down the hill below, within the steps that it is given.
+RATES = {"adagrad": 0.5, "adadelta": 20.0}
+
+
+@pytest.mark.parametrize("sam_rho", [0.0, 0.05])
+@pytest.mark.parametrize("name", optim.NAMES)
+def test_every_optimizer_gets_down_a_quadratic(name, sam_rho):
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.tensor([1.0, -2.0, 0.5]))
+    curvature = torch.tensor([1.0, 0.3, 2.0])
+    lr = RATES.get(name.removeprefix(optim.LOOKAHEAD), 0.1)
+    optimizer = optim.create(Recipe(optimizer=name, lr=lr, weight_decay=0.0, sam_rho=sam_rho), model)
+    assert isinstance(optimizer, optim.SAM) == (sam_rho > 0)
+    losses = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (curvature * model.weight**2).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(31):
+        losses.append(optimizer.step(closure).item())
+    assert losses[-1] < 0.5 * losses[0]
+    assert losses[1] <= losses[0]  # and the first step is one down
+
+
+def test_lookahead_is_timms_around_the_named_one():
+    options = {"momentum": 0.9, "lookahead_k": 3, "lookahead_alpha": 0.25}
+    optimizer = optim.create(Recipe(optimizer="lookahead-sgd", optimizer_options=options), nn.Linear(2, 2))
+    assert type(optimizer) is timm.optim.Lookahead
+    assert [group["lookahead_k"] for group in optimizer.param_groups] == [3, 3]
+    assert [group["lookahead_alpha"] for group in optimizer.param_groups] == [0.25, 0.25]
+    assert [group["momentum"] for group in optimizer.param_groups] == [0.9, 0.9]
+
+
+def test_sam_goes_around_what_the_recipe_names():
+    recipe = Recipe(optimizer="lookahead-adam", lr=0.5, sam_rho=0.7, sam_adaptive=True)
+    optimizer = optim.create(recipe, nn.Linear(2, 2))
+    assert type(optimizer) is optim.SAM
+    assert type(optimizer.base_optimizer) is timm.optim.Lookahead
+    for group in optimizer.param_groups:
+        assert (group["lr"], group["rho"], group["adaptive"], group["lookahead_k"]) == (0.5, 0.7, True, 6)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01, 0.0]
+    assert optimizer.param_groups is optimizer.base_optimizer.param_groups
+
+
 @pytest.mark.parametrize("name", optim.OPTIMIZERS)
 def test_every_optimizer_takes_a_step_with_the_recipes_numbers(name):
     model = nn.Linear(2, 2)
@@ -94,6 +141,12 @@ def test_options_reach_the_optimizer():
 def test_unknown_optimizers_and_options_are_named():
     with pytest.raises(ValueError, match="unknown optimizer 'lion'; known are sgd"):
         optim.create(Recipe(optimizer="lion"), nn.Linear(2, 2))
+    with pytest.raises(ValueError, match=r"unknown optimizer 'lookahead-ranger'; .* all but ranger"):
+        optim.create(Recipe(optimizer="lookahead-ranger"), nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="optimizer_options has lookahead_k; sgd knows"):
+        optim.create(Recipe(optimizer="sgd", optimizer_options={"lookahead_k": 3}), nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="sam_adaptive = True changes nothing without a radius"):
+        optim.create(Recipe(sam_adaptive=True), nn.Linear(2, 2))
     recipe = Recipe(optimizer="sgd", optimizer_options={"betas": [0.8, 0.9]})
     with pytest.raises(ValueError, match=r"optimizer_options has betas; sgd knows .*momentum"):
         optim.create(recipe, nn.Linear(2, 2))

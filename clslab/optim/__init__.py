@@ -1,25 +1,55 @@
 """The optimizers of a recipe, and which parameters decay.
 
-Taught in chapter 2.
+SAM and Ranger are written here, the others are torch's; a name that begins with "lookahead-" puts timm's Lookahead
+around any of them.
+
+Taught in chapters 2 and 10.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.optim import Optimizer
 
+from clslab.optim.ranger import Ranger
+from clslab.optim.sam import SAM, frozen_statistics, repeatable_draws
 from clslab.recipe import Recipe
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+__all__ = [
+    "LOOKAHEAD",
+    "NAMES",
+    "OPTIMIZERS",
+    "SAM",
+    "Ranger",
+    "create",
+    "frozen_statistics",
+    "parameter_groups",
+    "repeatable_draws",
+]
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": torch.optim.SGD,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
+    "rmsprop": torch.optim.RMSprop,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "ranger": Ranger,
 }
+
+LOOKAHEAD = "lookahead-"
+
+NAMES = (*OPTIMIZERS, *(LOOKAHEAD + name for name in OPTIMIZERS if name != "ranger"))
+"""Every name that a recipe's `optimizer` can have. (Ranger looks ahead by itself.)"""
 
 # _NormBase is the parent of every batch and instance norm; timm's norms are children of these.
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -74,30 +104,60 @@ def parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def create(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+def create(recipe: Recipe, model: nn.Module) -> Optimizer:
     """The optimizer that the recipe names, over the parameters that require a gradient.
+
+    "lookahead-NAME" is Lookahead (arXiv:1907.08610) around NAME, with the further options `lookahead_k` (6 steps) and
+    `lookahead_alpha` (0.5). timm's version starts the slow weights after the first k steps. With `sam_rho` above 0,
+    SAM is put around the optimizer, and ASAM with `sam_adaptive`.
 
     Raises:
         ValueError: for an unknown optimizer or option, or a model with nothing to train.
 
-    Taught in chapter 2.
+    Taught in chapters 2 and 10.
 
     >>> create(Recipe(optimizer="sgd", lr=0.5), nn.Linear(2, 2)).param_groups[0]["lr"]
     0.5
     """
-    if recipe.optimizer not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {recipe.optimizer!r}; known are {', '.join(OPTIMIZERS)}")
-    optimizer = OPTIMIZERS[recipe.optimizer]
-    known = set(inspect.signature(optimizer).parameters) - {"params", "lr", "weight_decay"}
+    if recipe.optimizer not in NAMES:
+        raise ValueError(
+            f"unknown optimizer {recipe.optimizer!r}; known are {', '.join(OPTIMIZERS)}, and with {LOOKAHEAD!r} in "
+            "front all but ranger"
+        )
+    if recipe.sam_adaptive and recipe.sam_rho == 0:
+        raise ValueError("sam_adaptive = True changes nothing without a radius; set sam_rho, for example to 0.5")
+    groups = parameter_groups(model, recipe.weight_decay, decay_norm_and_bias=recipe.decay_norm_and_bias)
+    build = _builder(recipe)
+    if recipe.sam_rho == 0:
+        return build(groups)
+    return SAM(groups, build, rho=recipe.sam_rho, adaptive=recipe.sam_adaptive, model=model)
+
+
+def _builder(recipe: Recipe) -> Callable[[Any], Optimizer]:
+    """What makes the recipe's optimizer, SAM apart, from groups of parameters."""
+    optimizer: Callable[..., Optimizer] = OPTIMIZERS[recipe.optimizer.removeprefix(LOOKAHEAD)]
+    ahead = {"lookahead_k", "lookahead_alpha"} if recipe.optimizer.startswith(LOOKAHEAD) else set()
+    known = set(inspect.signature(optimizer).parameters) - {"params", "lr", "weight_decay"} | ahead
     unknown = sorted(set(recipe.optimizer_options) - known)
     if unknown:
         raise ValueError(
             f"optimizer_options has {', '.join(unknown)}; {recipe.optimizer} knows "
             f"{', '.join(sorted(known))} (lr and weight_decay are fields of the recipe)"
         )
-    groups = parameter_groups(model, recipe.weight_decay, decay_norm_and_bias=recipe.decay_norm_and_bias)
     # A recipe keeps its options as TOML does, so betas arrive as a list.
     options: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in recipe.optimizer_options.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in recipe.optimizer_options.items()
+        if name not in ahead
     }
-    return optimizer(groups, lr=recipe.lr, **options)  # type: ignore[call-arg]
+    build = functools.partial(optimizer, lr=recipe.lr, **options)
+    if not ahead:
+        return build
+    slow = {name: value for name, value in recipe.optimizer_options.items() if name in ahead}
+    return lambda groups: _with_lookahead(build(groups), **slow)
+
+
+def _with_lookahead(optimizer: Optimizer, *, lookahead_k: int = 6, lookahead_alpha: float = 0.5) -> Optimizer:
+    from timm.optim import Lookahead  # here: timm is slow to import, and most recipes do without
+
+    return Lookahead(optimizer, alpha=lookahead_alpha, k=lookahead_k)
