@@ -1,16 +1,22 @@
-"""Scores beside accuracy: per class, balanced over classes, and whether confidence can be believed.
+"""Scores beside accuracy: per class, balanced over classes, over all thresholds, and how far to trust a confidence.
 
 Scikit-learn computes what it has; the rest is checked here against closed forms. Probabilities go in, never logits.
 
-Taught in chapters 2, 4 and 12.
+Taught in chapters 2, 4, 12 and 15.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sklearn_metrics
+
+from clslab.taxonomy import Taxonomy
 
 
 def confusion_matrix(targets: ArrayLike, predictions: ArrayLike, num_classes: int) -> NDArray[np.int64]:
@@ -75,6 +81,237 @@ def macro_f1(targets: ArrayLike, predictions: ArrayLike) -> float:
     return float(sklearn_metrics.f1_score(true, predicted, average="macro", zero_division=0))
 
 
+def topk_accuracy(probabilities: ArrayLike, targets: ArrayLike, k: int = 5) -> float:
+    """Share of items whose true class is among the k most probable ones; of equal probabilities the first comes first.
+
+    Args:
+        probabilities: [N, C], rows that sum to 1.
+        targets: [N] true classes.
+        k: from 1 to C.
+
+    Raises:
+        ValueError: if rows are no probabilities, the shapes do not fit, or k is out of range.
+
+    Taught in chapter 12.
+
+    >>> topk_accuracy([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2], k=2)
+    0.5
+    """
+    scores, true = _checked_probabilities(probabilities, targets)
+    if not 1 <= k <= scores.shape[1]:
+        raise ValueError(f"k = {k} is out of range; there are {scores.shape[1]} classes")
+    first = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return float((first == true[:, None]).any(axis=1).mean())
+
+
+def top_confusions(matrix: ArrayLike, k: int = 10, *, classes: Sequence[str] | None = None) -> pd.DataFrame:
+    """The k most frequent mistakes, the most frequent first.
+
+    Args:
+        matrix: counts [C, C], rows true, columns predicted.
+        k: at least 1; fewer rows come back where there are fewer kinds of mistakes.
+        classes: the C names; numbers unless given.
+
+    Returns:
+        Columns `true`, `predicted`, `count` and `share` (of the items of the true class). Mistakes that are equally
+        frequent stand in the order of the classes.
+
+    Raises:
+        ValueError: if the matrix is not square, or the names are not as many.
+
+    Taught in chapter 12.
+
+    >>> top_confusions([[8, 2], [0, 5]], classes=["cat", "dog"]).to_numpy().tolist()
+    [['cat', 'dog', 2, 0.2]]
+    """
+    counts = _square(matrix)
+    names = list(range(len(counts))) if classes is None else list(classes)
+    if len(names) != len(counts) or k < 1:
+        raise ValueError(
+            f"{len(names)} names and k = {k} for a matrix of {len(counts)} classes; give one name per class"
+        )
+    mistakes = counts.copy()
+    np.fill_diagonal(mistakes, 0)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:k]
+    true, predicted = np.unravel_index(order[mistakes.flat[order] > 0], mistakes.shape)
+    found = mistakes[true, predicted]
+    rows = {
+        "true": [names[index] for index in true],
+        "predicted": [names[index] for index in predicted],
+        "count": found,
+        "share": found / counts.sum(axis=1)[true],
+    }
+    return pd.DataFrame(rows)
+
+
+def coarse_confusion(matrix: ArrayLike, taxonomy: Taxonomy, level: int = 0) -> NDArray[np.int64]:
+    """A confusion matrix of leaves added up to the classes of a coarser level, [S, S].
+
+    Args:
+        matrix: counts [C, C] over the leaves, rows true, columns predicted.
+        taxonomy: has C leaves; the classes of the level are numbered as by `Taxonomy.nodes`.
+        level: 0 is the coarsest.
+
+    Raises:
+        ValueError: if the matrix is not square or has another size than the tree.
+
+    Taught in chapters 12 and 15.
+
+    >>> tree = Taxonomy.from_paths([("fish", "ray"), ("fish", "shark"), ("tree", "oak")])
+    >>> coarse_confusion([[3, 2, 0], [1, 4, 0], [1, 0, 5]], tree).tolist()
+    [[10, 0], [1, 5]]
+    """
+    counts = _square(matrix)
+    if len(counts) != len(taxonomy.paths):
+        raise ValueError(
+            f"a matrix of {len(counts)} classes and a tree of {len(taxonomy.paths)}; give those of one set"
+        )
+    above = taxonomy.coarsen(np.arange(len(counts)), level)
+    coarse = np.zeros((taxonomy.num_classes(level),) * 2, dtype=np.int64)
+    np.add.at(coarse, (above[:, None], above[None, :]), counts)
+    return coarse
+
+
+# ---------------------------------------------------------------------------- over all thresholds
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """What a threshold on the probability of a class finds, and what it wrongly takes along.
+
+    Attributes:
+        false_positive_rate: share of the others above each threshold, rising from 0 to 1.
+        true_positive_rate: share of the class above it (its recall).
+        thresholds: falling; the first is infinite.
+        area: under the curve: the probability that an item of the class gets a higher one than another item.
+    """
+
+    false_positive_rate: NDArray[np.float64]
+    true_positive_rate: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+    area: float
+
+
+@dataclass(frozen=True)
+class PrCurve:
+    """How much of what lies above a threshold is right, against how much is found.
+
+    Attributes:
+        recall: falling from 1 to 0.
+        precision: the last point is 1 by convention.
+        thresholds: rising, one fewer than points.
+        average_precision: mean precision over the steps of the recall.
+        prevalence: share of positives: the precision of guessing.
+    """
+
+    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+    average_precision: float
+    prevalence: float
+
+
+def roc_curve(probabilities: ArrayLike, targets: ArrayLike, *, positive: int | None = None) -> RocCurve:
+    """The ROC curve of one class against the rest, or of all decisions together.
+
+    Of C classes, the rest is C − 1 times as frequent: a rate of false positives that looks small may be many times the
+    number of true ones, and an area near 1 goes with a poor classifier. `pr_curve` shows what this one hides.
+
+    Args:
+        probabilities: [N, C], rows that sum to 1.
+        targets: [N] true classes.
+        positive: the class; `None` pools the N · C decisions of all classes (micro-average).
+
+    Raises:
+        ValueError: if rows are no probabilities (logits, for instance), the shapes do not fit, or the class does not
+            occur, or nothing else does.
+
+    Taught in chapter 12.
+
+    >>> roc_curve([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]], [0, 1, 1], positive=1).area
+    1.0
+    """
+    scores, truth = _decisions(probabilities, targets, positive)
+    false, true, thresholds = sklearn_metrics.roc_curve(truth, scores)
+    return RocCurve(false, true, thresholds, float(sklearn_metrics.auc(false, true)))
+
+
+def pr_curve(probabilities: ArrayLike, targets: ArrayLike, *, positive: int | None = None) -> PrCurve:
+    """The curve of precision against recall of one class, or of all decisions together.
+
+    Args:
+        probabilities: as for `roc_curve`.
+        targets: as for `roc_curve`.
+        positive: as for `roc_curve`.
+
+    Raises:
+        ValueError: for the reasons of `roc_curve`.
+
+    Taught in chapter 12.
+
+    >>> round(pr_curve([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]], [0, 0, 1], positive=1).average_precision, 4)
+    0.5
+    """
+    scores, truth = _decisions(probabilities, targets, positive)
+    precision, recall, thresholds = sklearn_metrics.precision_recall_curve(truth, scores)
+    average = float(sklearn_metrics.average_precision_score(truth, scores))
+    return PrCurve(recall, precision, thresholds, average, float(truth.mean()))
+
+
+Pooling = Literal["macro", "micro"]
+
+
+def auroc(probabilities: ArrayLike, targets: ArrayLike, *, average: Pooling = "macro") -> float:
+    """Area under the ROC curve, as a mean over classes ("macro") or of all decisions together ("micro").
+
+    The mean is over the classes that occur. Raises the errors of `roc_curve`. Taught in chapter 12.
+
+    >>> auroc([[0.9, 0.1], [0.2, 0.8]], [0, 1])
+    1.0
+    """
+    if average == "micro":
+        return roc_curve(probabilities, targets).area
+    return float(np.nanmean(per_class_auroc(probabilities, targets)))
+
+
+def average_precision(probabilities: ArrayLike, targets: ArrayLike, *, average: Pooling = "macro") -> float:
+    """Average precision, as a mean over classes ("macro") or of all decisions together ("micro").
+
+    The mean is over the classes that occur. Raises the errors of `roc_curve`. Taught in chapter 12.
+
+    >>> average_precision([[0.9, 0.1], [0.2, 0.8]], [0, 1])
+    1.0
+    """
+    if average == "micro":
+        return pr_curve(probabilities, targets).average_precision
+    return float(np.nanmean(per_class_average_precision(probabilities, targets)))
+
+
+def per_class_auroc(probabilities: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
+    """Area under the ROC curve of each class against the rest, [C]; nan for a class that does not occur.
+
+    Raises the errors of `roc_curve`. Taught in chapter 12.
+
+    >>> per_class_auroc([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]], [0, 1]).tolist()
+    [1.0, 1.0, nan]
+    """
+    return _per_class(sklearn_metrics.roc_auc_score, probabilities, targets)
+
+
+def per_class_average_precision(probabilities: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
+    """Average precision of each class against the rest, [C]; nan for a class that does not occur.
+
+    Raises the errors of `roc_curve`. Taught in chapter 12.
+
+    >>> per_class_average_precision([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]], [0, 1]).tolist()
+    [1.0, 1.0, nan]
+    """
+    return _per_class(sklearn_metrics.average_precision_score, probabilities, targets)
+
+
+# ---------------------------------------------------------------------------- calibration
+
+
 def reliability_bins(probabilities: ArrayLike, targets: ArrayLike, bins: int = 15) -> pd.DataFrame:
     """The table behind a reliability diagram: confidence against accuracy in bins of equal width.
 
@@ -117,6 +354,31 @@ def _bins_of(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: 
     )
 
 
+def reliability_bins_of(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> pd.DataFrame:
+    """The table of `reliability_bins` where only the confidence of each prediction is known, not the whole row.
+
+    Args:
+        confidence: [N] probability of the predicted class, in [0, 1].
+        correct: [N] whether each prediction is right.
+        bins: as for `reliability_bins`.
+
+    Raises:
+        ValueError: if the shapes differ, a confidence is no probability, or `bins` is below 1.
+
+    >>> reliability_bins_of([0.9, 0.6], [True, False], bins=2)["count"].tolist()
+    [0, 2]
+    """
+    stated, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
+    if stated.ndim != 1 or stated.shape != right.shape or len(stated) == 0 or bins < 1:
+        raise ValueError(
+            f"confidence {stated.shape}, correct {right.shape}, {bins} bins; give [N], [N], at least 1 bin"
+        )
+    # A sum of float32 probabilities may pass 1 by a rounding.
+    if not ((stated >= 0) & (stated <= 1 + 1e-3)).all():
+        raise ValueError(f"confidence goes from {stated.min():g} to {stated.max():g}; give probabilities, in [0, 1]")
+    return _bins_of(stated, right, bins)
+
+
 def expected_calibration_error(probabilities: ArrayLike, targets: ArrayLike, bins: int = 15) -> float:
     """Expected calibration error: the gap between confidence and accuracy, averaged over bins by their counts.
 
@@ -148,26 +410,53 @@ def calibration_error_of(confidence: ArrayLike, correct: ArrayLike, bins: int = 
         bins: as for `expected_calibration_error`.
 
     Raises:
-        ValueError: if the shapes differ, a confidence is no probability, or `bins` is below 1.
+        ValueError: for the reasons of `reliability_bins_of`.
 
     >>> round(calibration_error_of([0.8] * 4, [True, True, True, False]), 6)
     0.05
     """
-    stated, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
-    if stated.ndim != 1 or stated.shape != right.shape or len(stated) == 0 or bins < 1:
-        raise ValueError(
-            f"confidence {stated.shape}, correct {right.shape}, {bins} bins; give [N], [N], at least 1 bin"
-        )
-    # A sum of float32 probabilities may pass 1 by a rounding.
-    if not ((stated >= 0) & (stated <= 1 + 1e-3)).all():
-        raise ValueError(f"confidence goes from {stated.min():g} to {stated.max():g}; give probabilities, in [0, 1]")
-    return _gap(_bins_of(stated, right, bins))
+    return _gap(reliability_bins_of(confidence, correct, bins))
 
 
 def _gap(table: pd.DataFrame) -> float:
     filled = table[table["count"] > 0]
     gaps = (filled["confidence"] - filled["accuracy"]).abs()
     return float((gaps * filled["count"]).sum() / filled["count"].sum())
+
+
+def _decisions(
+    probabilities: ArrayLike, targets: ArrayLike, positive: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Probability and truth of each decision "is it this class?", of one class or of all."""
+    scores, true = _checked_probabilities(probabilities, targets)
+    classes = scores.shape[1]
+    if positive is None:
+        scores, truth = scores.ravel(), (true[:, None] == np.arange(classes)).ravel()
+    else:
+        if not 0 <= positive < classes:
+            raise ValueError(f"positive = {positive} is no class; there are classes 0 to {classes - 1}")
+        scores, truth = scores[:, positive], true == positive
+    if truth.all() or not truth.any():
+        kind = "nothing but" if truth.all() else "no item of"
+        raise ValueError(f"there is {kind} class {positive}, so there is nothing to tell apart; take another class")
+    return scores, truth
+
+
+def _per_class(score: Callable[..., float], probabilities: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
+    scores, true = _checked_probabilities(probabilities, targets)
+    if len(np.unique(true)) < 2:
+        raise ValueError(f"every item is of class {true[0]}, so there is nothing to tell apart; give more items")
+    found = np.full(scores.shape[1], np.nan)
+    for number in np.unique(true):
+        found[number] = score(true == number, scores[:, number])
+    return found
+
+
+def _square(matrix: ArrayLike) -> NDArray[np.int64]:
+    counts = np.asarray(matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.issubdtype(counts.dtype, np.integer):
+        raise ValueError(f"the matrix is {counts.dtype} {counts.shape}; give counts [C, C], rows true")
+    return counts.astype(np.int64)
 
 
 def _pair(targets: ArrayLike, predictions: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

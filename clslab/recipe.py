@@ -50,7 +50,7 @@ class Recipe:
         schedule: "constant", "cosine" or "step".
         schedule_options: its further arguments (for "step": `step_size` in epochs and `gamma`).
         warmup: epochs of warm-up, fractions allowed.
-        loss: name of the loss.
+        loss: name of the loss, one of `clslab.losses.NAMES`.
         loss_options: its further arguments.
         label_smoothing: in [0, 1).
         augment: name of a preset of `clslab.data.transforms.photo`, or for small pictures in memory of
@@ -59,7 +59,7 @@ class Recipe:
         sam_rho: radius of SAM, 0 for none.
         sam_adaptive: scale that radius with the weights (ASAM).
         ema: decay of an average of the weights, in [0, 1); 0 for none.
-        tta: name of a set of test-time views, `None` for the single plain view.
+        tta: one of `clslab.tta.VIEWS`, to be averaged over when a run is scored; `None` for the single plain view.
         clip_norm: largest norm of the gradient, `None` for no limit.
         precision: "auto" (the machine's choice), "fp32", "bf16" or "fp16".
         seed: of everything random in the run.

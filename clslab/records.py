@@ -13,6 +13,7 @@ import json
 import os
 import re
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -177,6 +178,56 @@ class Predictions:
             "ids": _pack_names(self.ids),
             "groups": None if self.groups is None else _pack_list(self.groups.tolist()),
         }
+
+
+def write_predictions(predictions: Predictions, path: str | Path) -> None:
+    """Writes every probability of a split beside its record, which of many classes keeps three numbers per item only.
+
+    A compressed file of numpy (`.npz`) with `probabilities` [N, C] float32, `targets` [N] and `ids` [N]; a reader sees
+    the old file or the whole new one.
+
+    Raises:
+        ValueError: if the predictions come from a record that does not hold the probabilities.
+    """
+    if predictions.probabilities.shape[1] == 0:
+        raise ValueError("these predictions hold no probabilities; write them where they are computed")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("wb") as stream:
+        np.savez_compressed(
+            stream,
+            probabilities=predictions.probabilities.astype(np.float32),
+            targets=predictions.targets,
+            ids=np.array(predictions.ids, dtype=np.str_),
+        )
+    unfinished.replace(path)
+
+
+def read_predictions(path: str | Path, recorded: Predictions) -> Predictions:
+    """The predictions of a record with every probability, from the file that `write_predictions` wrote.
+
+    Args:
+        path: of that file.
+        recorded: what the record holds of the same split.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no such file, or holds something else than the record does.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}; without it there are no curves of this run")
+    try:
+        # Opened here, as numpy leaves a file open that it cannot read.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            found = Predictions.of(stored["probabilities"], stored["targets"], stored["ids"].tolist(), recorded.groups)
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} does not hold predictions ({error}); move it away") from error
+    same = found.ids == recorded.ids and np.array_equal(found.targets, recorded.targets)
+    if not same or not np.array_equal(found.predicted, recorded.predicted):
+        raise ValueError(f"{path} belongs to another run than the record beside it; move it away")
+    return found
 
 
 @dataclass

@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from clslab import data, distributed, probes, seeds, whole_batches
+from clslab import data, distributed, init, probes, seeds, whole_batches
 from clslab.checkpoint import read_checkpoint
 from clslab.data.augment import PRESETS
 from clslab.data.images import ImageDataset
@@ -54,8 +56,20 @@ from clslab.task import (
     probabilities_of,
     training_indices,
 )
+from clslab.tta import views_of
 
-__all__ = ["VIEWS", "Scorer", "Shelf", "Task", "Trained", "network_scorer", "train_task", "training_indices"]
+__all__ = [
+    "VIEWS",
+    "Scorer",
+    "Shelf",
+    "Task",
+    "Trained",
+    "before_training",
+    "network_scorer",
+    "restored",
+    "train_task",
+    "training_indices",
+]
 
 Route = Callable[[Task], Trained]
 
@@ -105,6 +119,10 @@ def _check_settings(recipe: Recipe) -> None:
             f"mix = {recipe.mix!r} mixes whole batches of small pictures, and augment = {recipe.augment!r} takes "
             f"photographs one by one; leave mix out, or choose an augment of {', '.join(PRESETS)}"
         )
+    if recipe.tta is not None:
+        views_of(recipe.tta)
+        if recipe.model in BASELINES:
+            raise ValueError(f"tta = {recipe.tta!r} has no meaning for {recipe.model}; leave it out")
     if recipe.model == SMALL_CNN and recipe.train_part not in ("all", "scratch"):
         raise ValueError(f'{SMALL_CNN} has no borrowed part; set train_part = "scratch", not {recipe.train_part!r}')
 
@@ -124,10 +142,72 @@ def _machine_for(task: Task) -> Machine:
     return distributed.agreed(machine)
 
 
+def before_training(task: Task) -> tuple[nn.Module, Iterable[Any], Machine]:
+    """What training would begin with: the network as its loss expects it, the training batches, and the machine.
+
+    The random numbers are those with which `train_task` would begin too.
+
+    Raises:
+        ValueError: for a name that is unknown, settings that do not go together, or a recipe that trains no network
+            batch by batch.
+
+    Taught in chapter 7.
+    """
+    recipe = task.recipe
+    _check_settings(recipe)
+    if recipe.model in BASELINES or recipe.train_part in ("probe", "lp-ft"):
+        what = f"model = {recipe.model!r}" if recipe.model in BASELINES else f"train_part = {recipe.train_part!r}"
+        raise ValueError(f'{what} is not trained batch by batch from the start; set train_part = "head" or "all"')
+    seeds.seed_everything(recipe.seed)
+    machine = _machine_for(task) if task.machine is None else task.machine
+    seeds.seed_everything(recipe.seed)
+    batches: Iterable[Any]
+    if whole_batches.takes_batches(recipe):
+        model, batches = whole_batches.untrained(task), whole_batches.training_batches(task, machine)
+    else:
+        model, batches = _model(task), task.batches(task.augmented(), shuffle=True)
+    seeds.seed_everything(recipe.seed)
+    return for_loss(recipe, model), batches, machine
+
+
+def restored(task: Task, checkpoint: str | Path) -> nn.Module:
+    """The network of a run that is over, with the weights that its checkpoint holds as the best ones.
+
+    Args:
+        task: the recipe and the data of the run.
+        checkpoint: the file that `clslab.train.fit` wrote.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the recipe trains no network, or the checkpoint is that of another recipe.
+
+    Taught in chapter 2.
+    """
+    recipe = task.recipe
+    _check_settings(recipe)
+    if recipe.model in BASELINES or recipe.train_part == "probe":
+        what = recipe.model if recipe.model in BASELINES else "a probe"
+        raise ValueError(f"{what} is no network and leaves no checkpoint; train the run anew and let it open its test")
+    state = read_checkpoint(checkpoint)
+    if Recipe.from_dict(state["recipe"]) != recipe:
+        raise ValueError(f"{checkpoint} belongs to another recipe than the record; give the run's own checkpoint")
+    seeds.seed_everything(recipe.seed)
+    model = whole_batches.untrained(task) if whole_batches.takes_batches(recipe) else _model(task)
+    trained = model
+    if isinstance(model, transfer.Transfer) and recipe.train_part == "head" and _on_features(task):
+        trained = nn.Sequential(model.dropout, model.head)
+    # Without a validation set there are no best weights, and the last ones count.
+    weights = state["parts"]["best"]["weights"] or state["parts"]["model"]
+    for_loss(recipe, trained).load_state_dict(weights)
+    return model
+
+
 def network_scorer(
     model: nn.Module, recipe: Recipe, machine: Machine | None, *, splits: data.Splits | None = None
 ) -> Scorer:
     """A network as a function from untransformed pictures to probabilities [N, C].
+
+    It averages over the views that the recipe's `tta` names.
 
     Args:
         model: a trained network.
@@ -150,7 +230,7 @@ def network_scorer(
 
     def score(pictures: ImageDataset) -> Floats:
         batches = loader(pictures.with_transform(view), batch_size=recipe.batch_size)
-        return probabilities_of(model, batches, machine)
+        return probabilities_of(model, batches, machine, views=recipe.tta)
 
     return score
 
@@ -168,18 +248,26 @@ def _build(task: Task) -> transfer.Transfer:
         known = ", ".join([*transfer.BACKBONES, SMALL_CNN, *BASELINES])
         raise ValueError(f"model = {recipe.model!r} is unknown; choose one of {known}")
     parts: dict[str, transfer.Part] = {"last-block": "last-block", "all": "all", "scratch": "all"}
-    return transfer.build(
+    pretrained = recipe.pretrained and recipe.train_part != "scratch"
+    if pretrained and recipe.init != "default":
+        raise ValueError(
+            f"init = {recipe.init!r} would overwrite borrowed weights; leave it at 'default', or start from random "
+            'weights: pretrained = false or train_part = "scratch"'
+        )
+    model = transfer.build(
         recipe.model,
         num_classes=task.num_classes,
-        pretrained=recipe.pretrained and recipe.train_part != "scratch",
+        pretrained=pretrained,
         train=parts.get(recipe.train_part, "head"),
         **options,
     )
+    init.initialise(model, recipe.init)
+    return model
 
 
 def _model(task: Task) -> nn.Module:
     if task.recipe.model == SMALL_CNN:
-        return SmallCNN(task.num_classes, **task.recipe.model_options)
+        return init.initialise(SmallCNN(task.num_classes, **task.recipe.model_options), task.recipe.init)
     return _build(task)
 
 
@@ -194,7 +282,7 @@ def _network(task: Task, model: nn.Module | None = None) -> Trained:
     seconds = time.perf_counter() - started
     return Trained(
         scorer=network_scorer(model, task.recipe, task.machine),
-        val_probabilities=probabilities_of(model, val, task.machine),
+        val_probabilities=probabilities_of(model, val, task.machine, views=task.recipe.tta),
         seconds=seconds,
         parameters_trained=trained,
         parameters_total=count_parameters(model),
@@ -206,8 +294,7 @@ def _network(task: Task, model: nn.Module | None = None) -> Trained:
 
 def _head(task: Task) -> Trained:
     """Trains the head: on stored features where they are the same in every epoch, else on pictures."""
-    moving = not task.recipe.model_options.get("frozen_statistics", True)
-    if task.recipe.augment != task.view or moving:
+    if not _on_features(task):
         return _network(task)
     model = _build(task)
     features, spent = {}, 0.0
@@ -225,7 +312,7 @@ def _head(task: Task) -> Trained:
     seconds = time.perf_counter() - started + spent
     return Trained(
         scorer=network_scorer(model, task.recipe, task.machine),
-        val_probabilities=probabilities_of(head, task.batches(stored["val"]), task.machine),
+        val_probabilities=_of_validation(task, model, head, stored["val"]),
         seconds=seconds,
         parameters_trained=sum(transfer.trained_parameters(model).values()),
         parameters_total=count_parameters(model),
@@ -233,6 +320,18 @@ def _head(task: Task) -> Trained:
         notes={**notes_of(history), "features": "computed once"},
         model=model,
     )
+
+
+def _on_features(task: Task) -> bool:
+    """Whether a head is fitted to stored features: each picture looks the same in every epoch, to a network at rest."""
+    return task.recipe.augment == task.view and bool(task.recipe.model_options.get("frozen_statistics", True))
+
+
+def _of_validation(task: Task, model: nn.Module, head: nn.Module, stored: TensorDataset) -> Floats:
+    """Probabilities from the stored features, or from the pictures where each is to be seen in several views."""
+    if task.recipe.tta is None:
+        return probabilities_of(head, task.batches(stored), task.machine)
+    return probabilities_of(model, task.batches(task.seen("val")), task.machine, views=task.recipe.tta)
 
 
 def _probe(task: Task) -> Trained:
@@ -356,8 +455,8 @@ def _features(task: Task, model: transfer.Transfer, split: str, layer: str | Non
         found, _ = transfer.features(model, task.batches(chosen), layer=layer, machine=task.machine)
         return found.numpy()
 
-    # Random weights depend on the seed, borrowed ones do not.
-    weights = "borrowed" if recipe.pretrained else recipe.seed
+    # Random weights depend on the seed and on how they are drawn, borrowed ones on neither.
+    weights = "borrowed" if recipe.pretrained else (recipe.seed, recipe.init)
     key = (split, recipe.model, weights, recipe.image_size, task.view, layer, task.machine)
     size = len(task.splits.train) if split == "train" else len(pictures)
     return task.shelf.features(key, size, indices, compute)

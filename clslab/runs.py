@@ -10,6 +10,7 @@ Taught in chapter 3.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import functools
 import hashlib
 import importlib.metadata
@@ -84,6 +85,7 @@ def execute(
     checkpoint: str | Path | None = None,
     resume: str | Path | None = None,
     log: str | Path | Log | None = None,
+    tensorboard: str | Path | None = None,
 ) -> Run:
     """Trains what a recipe says, scores it, and returns everything worth keeping.
 
@@ -100,6 +102,7 @@ def execute(
         checkpoint: a file to write after each epoch, see `clslab.train.fit`.
         resume: such a file; training goes on from there, and what it took until then counts.
         log: takes the lines of the training.
+        tensorboard: a folder for TensorBoard, see `clslab.train.fit`.
 
     In several processes (`clslab.distributed.joined`) each calls this, and each gets the whole run.
 
@@ -121,7 +124,8 @@ def execute(
     indices = training_indices(splits, recipe)
     earlier = _seconds_before(resume)
     machine = _machine(recipe, machine)
-    trained = train_task(Task(recipe, splits, indices, machine, shelf, on_epoch, checkpoint, resume, log))
+    task = Task(recipe, splits, indices, machine, shelf, on_epoch, checkpoint, resume, log, tensorboard)
+    trained = train_task(task)
     trained.seconds += earlier
     run = _untested(recipe, splits, len(indices), trained)
     if test and splits.test is not None:
@@ -170,7 +174,8 @@ def test_once(model: nn.Module | Scorer, splits: Splits, run: Run) -> dict[str, 
     Args:
         model: the trained network, or a function from untransformed pictures to probabilities [N, C].
         splits: the splits that the model was trained on.
-        run: takes the scores and predictions. Its `opened_test` becomes 1, before anything is scored.
+        run: takes the scores and predictions. Its `opened_test` becomes 1, before anything is scored, and its notes say
+            when (`test_opened`, in UTC).
 
     Returns:
         The scores, as in `run.metrics["test"]`.
@@ -191,6 +196,7 @@ def test_once(model: nn.Module | Scorer, splits: Splits, run: Run) -> dict[str, 
     if splits.fingerprint != run.fingerprint:
         raise ValueError(f"the run was trained on data {run.fingerprint[:12]}, these are {splits.fingerprint[:12]}")
     run.opened_test += 1
+    run.notes["test_opened"] = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
     pictures = splits.test._open()
     if isinstance(model, nn.Module):
         model = network_scorer(model, run.recipe, Machine(**run.machine), splits=splits)

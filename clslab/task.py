@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
-from clslab import data, distributed, train
+from clslab import data, distributed, losses, train, tta
 from clslab.data.images import ImageDataset
 from clslab.data.loading import loader
 from clslab.data.splits import nested_subsets
@@ -143,6 +143,7 @@ class Task:
         checkpoint: a file that `fit` writes after every epoch.
         resume: a checkpoint to go on from.
         log: takes the lines of `fit`.
+        tensorboard: a folder for TensorBoard's files.
     """
 
     recipe: Recipe
@@ -154,6 +155,7 @@ class Task:
     checkpoint: str | Path | None = None
     resume: str | Path | None = None
     log: str | Path | train.Log | None = None
+    tensorboard: str | Path | None = None
 
     @property
     def num_classes(self) -> int:
@@ -168,6 +170,10 @@ class Task:
     def targets(self, split: str) -> NDArray[np.int64]:
         """[N] classes of the pictures used of "train" or "val"."""
         return self.splits.train.targets[self.indices] if split == "train" else self.splits.val.targets
+
+    def counts(self) -> NDArray[np.int64]:
+        """[C] training pictures that are used of each class."""
+        return np.bincount(self.targets("train"), minlength=self.num_classes)
 
     def seen(self, split: str) -> ImageDataset:
         """The pictures used of "train" or "val", in the view of validation and test."""
@@ -197,11 +203,13 @@ class Task:
             batches,
             val,
             self.recipe,
+            criterion=losses.create(self.recipe, self.counts()),
             machine=self.machine,
             on_epoch=self.on_epoch,
             checkpoint=self.checkpoint,
             resume=self.resume,
             log=self.log,
+            tensorboard=self.tensorboard,
         )
 
     def batches(self, dataset: Any, *, shuffle: bool = False) -> Any:
@@ -237,13 +245,22 @@ def training_indices(splits: data.Splits, recipe: Recipe) -> NDArray[np.int64]:
     return np.asarray(nested_subsets(splits.train.targets, [recipe.subset], seed=recipe.seed)[0], dtype=np.int64)
 
 
-def probabilities_of(model: nn.Module, batches: Any, machine: Machine | None) -> Floats:
+def probabilities_of(model: nn.Module, batches: Any, machine: Machine | None, *, views: str | None = None) -> Floats:
     """Probabilities [N, C] of all items of a loader.
 
+    Args:
+        model: gives logits.
+        batches: gives batches `(inputs, targets)`.
+        machine: where to compute.
+        views: one of `clslab.tta.VIEWS` to average over; `None` for each picture as it is.
+
     Raises:
-        ValueError: if the model has several outputs.
+        ValueError: if the model has several outputs, or there is no such set of views.
     """
-    found, _ = train.predict(model, batches, machine=machine)
+    if views is None:
+        found, _ = train.predict(model, batches, machine=machine)
+    else:
+        found, _ = tta.predict(model, batches, tta.views_of(views), machine=machine)
     if isinstance(found, tuple):
         raise ValueError("the model gives one output per level of labels; a run records models with a single one")
     return found.numpy()

@@ -95,7 +95,7 @@ class Reports(_ClosedAtTheEnd):
             self._closing.append(self.log)
         self.writer: Any = None
         if tensorboard is not None:
-            self.writer = _tensorboard_writer(tensorboard)
+            self.writer = tensorboard_writer(tensorboard)
             self._closing.append(self.writer)
         self.bar: Any = None
         if progress:
@@ -120,7 +120,12 @@ class Reports(_ClosedAtTheEnd):
             each.close()
 
 
-def _tensorboard_writer(folder: str | Path) -> Any:
+def tensorboard_writer(folder: str | Path) -> Any:
+    """TensorBoard's `SummaryWriter` for a folder; close it at the end.
+
+    Raises:
+        ImportError: if TensorBoard is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from clslab import distributed, models, seeds
+from clslab import distributed, init, losses, models, seeds
 from clslab.data import Splits, augment
 from clslab.data.images import ImageDataset
 from clslab.data.loading import BatchLoader, channel_statistics
@@ -62,9 +62,9 @@ def train_whole_batches(task: Task) -> Trained:
     Taught in chapter 8.
     """
     recipe, machine = task.recipe, task.machine
-    if recipe.mix is not None and recipe.loss == "nll":
+    if recipe.mix is not None and not losses.takes_probabilities(recipe.loss):
         raise ValueError(
-            f"mix = {recipe.mix!r} makes targets of several classes; set loss = \"cross-entropy\", not 'nll'"
+            f'mix = {recipe.mix!r} makes targets of several classes; set loss = "cross-entropy", not {recipe.loss!r}'
         )
     model = untrained(task)
     images, targets = in_memory(task.splits.train.subset(task.indices), recipe)
@@ -77,7 +77,7 @@ def train_whole_batches(task: Task) -> Trained:
     seconds = time.perf_counter() - started
     return Trained(
         scorer=scorer(model, recipe, machine, statistics),
-        val_probabilities=probabilities_of(model, val, machine),
+        val_probabilities=probabilities_of(model, val, machine, views=recipe.tta),
         seconds=seconds,
         parameters_trained=count_parameters(model),
         parameters_total=count_parameters(model),
@@ -88,10 +88,13 @@ def train_whole_batches(task: Task) -> Trained:
 
 
 def scorer(model: nn.Module, recipe: Recipe, machine: Machine | None, statistics: Statistics) -> Scorer:
-    """A network as a function from untransformed pictures to probabilities [N, C]."""
+    """A network as a function from untransformed pictures to probabilities [N, C].
+
+    It averages over the views that the recipe's `tta` names. Inside `fit` the validation pictures are seen in one view.
+    """
 
     def score(pictures: ImageDataset) -> Floats:
-        return probabilities_of(model, _batches(pictures, recipe, statistics, machine), machine)
+        return probabilities_of(model, _batches(pictures, recipe, statistics, machine), machine, views=recipe.tta)
 
     return score
 
@@ -115,10 +118,17 @@ def untrained(task: Task) -> nn.Module:
             f'"scratch", not {recipe.train_part!r}'
         )
     if recipe.model == SMALL_CNN:
-        return SmallCNN(task.num_classes, **recipe.model_options)
-    return models.create(
+        return init.initialise(SmallCNN(task.num_classes, **recipe.model_options), recipe.init)
+    model = models.create(
         recipe.model, num_classes=task.num_classes, image_size=recipe.image_size, **recipe.model_options
     )
+    return init.initialise(model, recipe.init)
+
+
+def training_batches(task: Task, machine: Machine | None) -> BatchLoader:
+    """The training batches of a recipe, in the order and with the changes that training would see."""
+    images, targets = in_memory(task.splits.train.subset(task.indices), task.recipe)
+    return _training_batches(task, images, targets, Statistics(*channel_statistics(images)), machine)
 
 
 def example(task: Task) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 OVERRIDES = {"threads": "CLSLAB_THREADS", "precision": "CLSLAB_PRECISION", "memory_format": "CLSLAB_MEMORY_FORMAT"}
 """Options that fix a part of what `clslab.device.choose` would measure, and the variable that says so."""
 
-RECORD, CHECKPOINT, LOG = "run.json", "checkpoint.pt", "log.txt"
+RECORD, CHECKPOINT, LOG, PREDICTIONS = "run.json", "checkpoint.pt", "log.txt", "predictions.npz"
 
 
 def register(subparsers: Subparsers) -> None:
@@ -29,7 +30,8 @@ def register(subparsers: Subparsers) -> None:
     command = subparsers.add_parser(
         "train",
         help="train what a recipe says, and record the run",
-        description="Trains, scores on validation and (once) on test, and writes run.json, checkpoint.pt and log.txt. "
+        description="Trains, scores on validation and (once) on test, and writes run.json, checkpoint.pt, log.txt and, "
+        "once test is opened, predictions.npz, which `clslab test` draws its curves from. "
         "Several processes: torchrun --nproc-per-node=2 -m clslab train RECIPE; batch_size of the recipe is that of "
         "all processes together.",
     )
@@ -37,6 +39,16 @@ def register(subparsers: Subparsers) -> None:
     add("recipe", metavar="RECIPE", help=f"a TOML file, or one of {', '.join(recipes.names())}")
     add("--out", type=Path, metavar="DIR", help="folder of the run; default: runs/RECIPE-seed-SEED")
     add("--resume", action="store_true", help="go on from DIR/checkpoint.pt, or start where there is none yet")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        dest="changes",
+        help="change a field of the recipe, such as lr=0.05, model_options.width=8 or tta=flip; FIELD= takes it back "
+        "to its default; can be given several times",
+    )
+    add("--tensorboard", type=Path, metavar="DIR", help="write TensorBoard's files there: tensorboard --logdir DIR")
     add("--seed", type=int, help="default: that of the recipe")
     add("--no-test", action="store_true", help="leave the test split closed: for runs among which you choose")
     add("--threads", type=int, metavar="N", help="threads on the CPU; default: measured")
@@ -47,11 +59,13 @@ def register(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command: 0 when the run is recorded, 130 when it was interrupted."""
-    recipe = recipes.read(args.recipe)
+    recipe = recipes.changed(recipes.read(args.recipe), args.changes)
     recipe = recipe if args.seed is None else recipe.replace(seed=args.seed)
-    _check_precision(args, recipe)
+    _check_options(args, recipe)
     name = args.recipe if args.recipe in recipes.names() else Path(args.recipe).stem
-    out = args.out or Path("runs") / f"{name}-seed-{recipe.seed}"
+    # Another setting is another run: the first digits of its key keep it apart from the recipe as shipped.
+    changed = f"-{recipe.key()[:6]}" if args.changes else ""
+    out = args.out or Path("runs") / f"{name}{changed}-seed-{recipe.seed}"
     from clslab import distributed
 
     with _fixed(args), distributed.joined():
@@ -66,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
             given = ", ".join(f"--{option.replace('_', '-')}" for option in OVERRIDES if getattr(args, option))
             raise ValueError(f"a resumed run keeps the machine of its checkpoint; leave {given} out")
         with _printed(out / LOG, append=args.resume):
-            return _train(recipe, out, resume=CHECKPOINT in there, test=not args.no_test)
+            return _train(recipe, out, resume=CHECKPOINT in there, test=not args.no_test, tensorboard=args.tensorboard)
 
 
-def _train(recipe: Recipe, out: Path, *, resume: bool, test: bool) -> int:
+def _train(recipe: Recipe, out: Path, *, resume: bool, test: bool, tensorboard: Path | None) -> int:
     from clslab import distributed, runs
     from clslab.train import Log
 
@@ -77,17 +91,45 @@ def _train(recipe: Recipe, out: Path, *, resume: bool, test: bool) -> int:
     print(f"run: {out}, seed {recipe.seed}, {processes} process{'' if processes == 1 else 'es'}")
     print(f"from: {checkpoint}" if resume else "from: the beginning")
     try:
-        found = runs.execute(recipe, test=test, checkpoint=checkpoint, resume=checkpoint if resume else None, log=Log())
+        found = runs.execute(
+            recipe,
+            test=test,
+            checkpoint=checkpoint,
+            resume=checkpoint if resume else None,
+            log=Log(),
+            tensorboard=tensorboard,
+        )
     except KeyboardInterrupt:
         print("Stopped by Ctrl-C. To go on: the same command with --resume")
         return 130
+    if tensorboard is not None:
+        found.notes["tensorboard"] = _noted(tensorboard, out)
     _report(found)
     if distributed.is_writer():
-        from clslab.records import write_record
-
-        write_record(found.to_json(), out / RECORD)
+        _write(found, out, tensorboard)
     print(f"record: {out / RECORD}")
     return 0
+
+
+def _write(found: Run, out: Path, tensorboard: Path | None) -> None:
+    """Keep the run: the probabilities on test first, so that a record never lacks them."""
+    from clslab.records import write_predictions, write_record
+
+    if "test" in found.predictions:
+        write_predictions(found.predictions["test"], out / PREDICTIONS)
+    write_record(found.to_json(), out / RECORD)
+    if tensorboard is not None and "test" in found.predictions:
+        from clslab.scorecard import Scorecard
+
+        Scorecard.of_run(found).to_tensorboard(tensorboard, step=len(found.history))
+
+
+def _noted(tensorboard: Path, folder: Path) -> str:
+    """How a run's notes name the folder of its TensorBoard files: from the run's own folder where there is a way."""
+    try:
+        return Path(os.path.relpath(tensorboard, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return tensorboard.resolve().as_posix()
 
 
 def _report(found: Run) -> None:
@@ -101,11 +143,15 @@ def _report(found: Run) -> None:
     print(f"time: {found.seconds_fit:.1f} s of training, {found.seconds_total:.1f} s in all")
 
 
-def _check_precision(args: argparse.Namespace, recipe: Recipe) -> None:
+def _check_options(args: argparse.Namespace, recipe: Recipe) -> None:
     if args.precision is not None and recipe.precision not in ("auto", args.precision):
         raise ValueError(f"--precision {args.precision}, and the recipe fixes {recipe.precision}; leave the option out")
     if args.threads is not None and args.threads < 1:
         raise ValueError(f"--threads {args.threads} is out of range; give at least 1")
+    if args.tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError(
+            "--tensorboard needs the package tensorboard: pip install 'clslab[tensorboard]', or leave it out"
+        )
 
 
 def _fixed(args: argparse.Namespace) -> AbstractContextManager[None]:

@@ -186,10 +186,24 @@ def load(
     if wanted == "smoke":
         sizes = getattr(reader, "SMOKE_SIZES", SMOKE_SIZES)
         parts = {split: _few(part, sizes[split], seed) for split, part in parts.items()}
-    taxonomy = reader.taxonomy(variant) if hasattr(reader, "taxonomy") else None
-    splits = _assemble(parts, entry, source, variant, taxonomy)
+    splits = _assemble(parts, entry, source, variant, taxonomy(name, variant))
     _announce(splits)
     return splits
+
+
+def taxonomy(name: str, variant: str | None = None) -> Taxonomy | None:
+    """The tree of a set's labels without its pictures, or None where its labels have none.
+
+    Raises:
+        ValueError: if there is no such set.
+
+    >>> taxonomy("cifar100").num_classes(0)
+    20
+    """
+    if name not in READERS:
+        raise ValueError(f"{name!r} is no set with a reader; use {', '.join(READERS)}")
+    reader = importlib.import_module(f"clslab.data.{name}")
+    return reader.taxonomy(variant) if hasattr(reader, "taxonomy") else None
 
 
 def _assemble(

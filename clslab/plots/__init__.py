@@ -28,7 +28,8 @@ A figure is 6 inches (576 CSS pixels) wide and its smallest text 11 points: 10 p
 phone's margins. Legends stand above the axes, notes below; lettered marks explain places without covering data.
 
 **What there is.** `bars` scores and differences, `curves` what changes along an axis, `pictures` pictures and matrices,
-`diagrams` drawings from numbers, `steps` the time of a training step:
+`diagrams` drawings from numbers, `steps` the time of a training step, `learning_rate` range tests and sweeps,
+`thresholds` curves over all thresholds, `blocks` a confusion matrix of many classes, `networks` what networks cost:
 
     score_bars({"head": {"val": est, "test": est}}, n=212, seeds=5, chance=0.5, alt=...)
     leak_bars({"solar": est_random}, {"solar": est_grouped}, {"solar": est_difference}, n=426, seeds=5, alt=...)
@@ -57,6 +58,13 @@ phone's margins. Legends stand above the axes, notes below; lettered marks expla
     speed_ups({"background thread": (1.8, 1.7, 1.9)}, aims={"background thread": 1.5}, alt=...)
     lanes({"in turn": {"load": [(0, 4, "1")], "compute": [(4, 6, "1")]}}, alt=...)
     occupancy_log({"run A": [T]}, every=1.0, alt=...)
+    lr_curves({"ResNet-9": [(lrs, smoothed)]}, points={"ResNet-9": [(lrs, losses)]}, marks={"lowest": 0.2}, alt=...)
+    lr_sweep({"6 epochs": {0.05: est, 0.2: est}}, suggestions={"steepest": [0.01, 0.02]}, chance=0.01, alt=...)
+    lr_position((lrs, smoothed), {0.05: est, 0.2: est}, lr=0.1, alt=...)
+    roc_curves({"cat": (false_positive_rates, true_positive_rates)}, areas={"cat": 0.97}, alt=...)
+    precision_recall_curves({"cat": (recalls, precisions)}, areas={"cat": 0.9}, prevalence=0.01, alt=...)
+    cost_map({"residual": {"resnet18": (11_220_132, 555_468_800)}}, labels=["resnet18"], alt=...)
+    confusion_blocks(counts, {"fish": [1, 32, 67]}, alt=...)
 
 >>> from clslab import plots
 >>> figure = plots.score_bars({"linear head": {"test": (0.89, 0.85, 0.92)}}, n=212, seeds=5,
@@ -74,6 +82,7 @@ from clslab.plots.bars import (
     parameter_bars,
     score_bars,
 )
+from clslab.plots.blocks import confusion_blocks
 from clslab.plots.curves import (
     annotated_log,
     best_of_k,
@@ -84,6 +93,8 @@ from clslab.plots.curves import (
     time_and_accuracy,
 )
 from clslab.plots.diagrams import Layer, convolution_shapes, nested_subsets, reliability
+from clslab.plots.learning_rate import lr_curves, lr_position, lr_sweep
+from clslab.plots.networks import cost_map
 from clslab.plots.pictures import (
     confusion,
     occlusion_map,
@@ -93,6 +104,7 @@ from clslab.plots.pictures import (
 )
 from clslab.plots.steps import lanes, occupancy_log, speed_ups, step_timeline
 from clslab.plots.style import PALETTE, BookFigure
+from clslab.plots.thresholds import precision_recall_curves, roc_curves
 
 __all__ = [
     "PALETTE",
@@ -102,21 +114,28 @@ __all__ = [
     "batch_norm_modes",
     "best_of_k",
     "confusion",
+    "confusion_blocks",
     "convolution_shapes",
+    "cost_map",
     "distribution",
     "forest",
     "interval_width",
     "lanes",
     "leak_bars",
     "learning_curves",
+    "lr_curves",
+    "lr_position",
+    "lr_sweep",
     "moved_buffers",
     "nested_subsets",
     "occlusion_map",
     "occupancy_log",
     "parameter_bars",
     "picture_grid",
+    "precision_recall_curves",
     "probe_by_depth",
     "reliability",
+    "roc_curves",
     "score_bars",
     "side_by_side",
     "size_curve",

@@ -24,6 +24,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from clslab import plots
+from clslab.data.cifar100 import SUPERCLASSES
 from clslab.plots import diagrams, style
 from clslab.plots.style import DPI, GREY, INK, PALE, PALETTE, RULE, WHITE, WIDTH
 
@@ -78,6 +79,9 @@ def examples() -> dict[str, Example]:
     counts = [[112, 9, 4, 2, 1, 0], [12, 80, 0, 3, 3, 1], [3, 1, 61, 7, 0, 0],
               [0, 5, 9, 44, 2, 1], [1, 0, 0, 2, 38, 6], [0, 2, 1, 0, 8, 29]]  # fmt: skip
     sizes = [5, 10, 20, 50, 100, 200]
+    over = np.linspace(0, 1, 2001)
+    rates = np.geomspace(1e-4, 10, 60)
+    range_test = 4.6 - 0.5 / (1 + np.exp(-3 * (np.log10(rates) + 2))) + np.exp(4 * (np.log10(rates) - 0.9))
     heat = np.exp(-((np.mgrid[:9, :9] - 4.0) ** 2).sum(0) / 6) * 0.6
     buffers = [f"block {b}, {k}" for b in range(1, 6) for k in ("running mean", "running variance")]
     return {
@@ -207,6 +211,15 @@ def examples() -> dict[str, Example]:
                   plots.Layer("average pooling", kernel=8)]),
             {"alt": ALT},
         ),
+        "cost_map": (
+            ({"residual": {"resnet9": (6.6e6, 3.8e8), "resnet18": (1.12e7, 5.6e8), "resnet50": (2.4e7, 1.3e9),
+                           "resnet101": (4.3e7, 2.5e9), "wrn28_10": (3.65e7, 5.2e9)},
+              "cheap convolutions": {"mobilenet": (3.3e6, 1.8e8), "mobilenetv2": (2.4e6, 8.8e7),
+                                     "shufflenet": (1.0e6, 4.3e7), "xception": (2.1e7, 1.4e9)},
+              "transformers": {"vit_tiny": (5.4e6, 3.7e8)}},),
+            {"labels": ["resnet9", "wrn28_10", "shufflenet", "mobilenetv2", "vit_tiny"],
+             "footnote": "at 100 classes and 32 by 32 pixels", "alt": ALT},
+        ),
         "nested_subsets": ((sizes,), {"groups": [3, 5, 9, 21, 40, 77], "alt": ALT}),
         "reliability": (
             (np.linspace(0.55, 0.97, 8), [around(a, 0.08) for a in np.linspace(0.5, 0.93, 8)],
@@ -233,6 +246,42 @@ def examples() -> dict[str, Example]:
         ),
         "occupancy_log": (
             ({f"run {letter}": rng.uniform(0.1, 1.0, 60) for letter in "ABC"},), {"every": 0.5, "alt": ALT},
+        ),
+        "lr_curves": (
+            ({"ResNet-9 of width 16": [(rates, range_test + 0.03 * rng.normal(size=60)) for _ in range(5)],
+              "the same, after two epochs": [(rates, range_test - 0.4)]},),
+            {"points": {"ResNet-9 of width 16": [(rates, range_test + rng.normal(size=60)) for _ in range(5)]},
+             "marks": {"steepest": 0.0086, "valley": 0.011, "minimum/10": 0.02, "minimum": 0.2}, "alt": ALT},
+        ),
+        "lr_sweep": (
+            ({"no warm-up": {0.003 * 4 ** i: around(value, 0.02) for i, value in
+                             enumerate((0.06, 0.14, 0.25, 0.31, 0.3, 0.22, 0.02))},
+              "one epoch of warm-up": {3.072: around(0.27, 0.02), 12.288: around(0.15, 0.02)}},),
+            {"suggestions": {"steepest": [0.006, 0.01, 0.02], "valley": [0.01, 0.011, 0.012],
+                             "minimum/10": [0.02, 0.03, 0.018], "minimum": [0.2, 0.3, 0.18]},
+             "chance": 0.01, "alt": ALT},
+        ),
+        "lr_position": (
+            ((rates, range_test), {0.003 * 4 ** i: around(value, 0.02) for i, value in
+                                   enumerate((0.06, 0.14, 0.25, 0.31, 0.3, 0.22, 0.02))}),
+            {"lr": 0.32, "footnote": "five seeds", "alt": ALT},
+        ),
+        "roc_curves": (
+            ({kind: (over, over ** power) for kind, power in
+              (("all decisions", 0.05), ("best: wardrobe", 0.01), ("middle: bicycle", 0.1), ("last: boy", 0.3))},),
+            {"areas": {"all decisions": 0.95, "best: wardrobe": 0.99, "middle: bicycle": 0.91, "last: boy": 0.77},
+             "footnote": "one class against the 99 others", "alt": ALT},
+        ),
+        "precision_recall_curves": (
+            ({kind: (over[::-1], 1 - over[::-1] ** power) for kind, power in
+              (("all decisions", 4), ("best: wardrobe", 20), ("middle: bicycle", 3), ("last: boy", 0.5))},),
+            {"areas": {"all decisions": 0.8, "best: wardrobe": 0.95, "middle: bicycle": 0.75, "last: boy": 0.33},
+             "prevalence": 0.01, "alt": ALT},
+        ),
+        "confusion_blocks": (
+            (rng.poisson(0.05, (100, 100)) + 70 * np.eye(100),
+             {name: range(5 * place, 5 * place + 5) for place, name in enumerate(SUPERCLASSES)}),
+            {"alt": ALT},
         ),
     }  # fmt: skip
 
@@ -581,6 +630,9 @@ def test_nan_is_refused_by_name(name: str) -> None:
             "not both",
         ),
         (lambda: plots.time_and_accuracy({"a": (0.0, (0.8, 0.7, 0.9))}, alt=ALT), "log axis"),
+        (lambda: plots.cost_map({}, alt=ALT), "no series to draw"),
+        (lambda: plots.cost_map({"a": {"net": (0, 1e6)}}, alt=ALT), "costs of 'net'"),
+        (lambda: plots.cost_map({"a": {"net": (1e6, 1e6)}}, labels=["nut"], alt=ALT), "'nut', which is in no group"),
         (lambda: plots.confusion([[1, 2]], ["a", "b"], alt=ALT), r"shape \(1, 2\)"),
         (lambda: plots.confusion([[0.5, 2], [1, 1]], ["a", "b"], alt=ALT), "0.5: pass counts"),
         (lambda: plots.confusion(np.eye(13), list("abcdefghijklm"), alt=ALT), "13 classes"),

@@ -9,11 +9,9 @@ import psutil
 import pytest
 import torch
 
-from clslab import cli, recipes, runs
+from clslab import cli
 from clslab.checkpoint import Checkpoint, read_checkpoint
-from clslab.data.augment import PRESETS
 from clslab.device import Machine
-from clslab.models import list_models
 from clslab.recipe import Recipe
 from clslab.records import read_record
 
@@ -61,8 +59,9 @@ def call(*arguments):
 def facts(out):
     """The record of a run without its clocks and its memory."""
     run = read_record(out / "run.json")
+    notes = {name: value for name, value in run.notes.items() if name != "test_opened"}
     history = [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in run.history]
-    return run.recipe, run.machine, history, run.metrics, run.predictions["val"].probabilities.tolist(), run.notes
+    return run.recipe, run.machine, history, run.metrics, run.predictions["val"].probabilities.tolist(), notes
 
 
 # ------------------------------------------------------------------------------------- one process
@@ -73,7 +72,7 @@ def test_a_run_from_end_to_end(recipe, tmp_path, capsys):
     assert call(recipe, "--out", out, "--seed", 4, *FIXED) == 0
     printed = capsys.readouterr().out
     assert (out / "log.txt").read_text(encoding="utf-8") == printed
-    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.pt", "log.txt", "run.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.pt", "log.txt", "predictions.npz", "run.json"]
     lines = printed.splitlines()
     assert lines[0].endswith("one, seed 4, 1 process")
     assert sum(line.startswith("machine: cpu") for line in lines) == 1
@@ -83,6 +82,29 @@ def test_a_run_from_end_to_end(recipe, tmp_path, capsys):
     assert run.recipe == RECIPE.replace(seed=4)
     assert (run.opened_test, run.machine["threads"], "processes" in run.notes) == (1, 1, False)
     assert Machine.from_dict(run.machine) == Machine.from_dict(read_checkpoint(out / "checkpoint.pt")["machine"])
+
+
+def test_fields_of_the_recipe_are_changed_and_recorded(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changes = ("--set", "lr=0.02", "--set", "model_options.width=2", "--set", "tta=flip")
+    assert call(recipe, "--no-test", *changes, *FIXED) == 0
+    changed = RECIPE.replace(lr=0.02, model_options={"width": 2}, tta="flip")
+    out = tmp_path / "runs" / f"small-{changed.key()[:6]}-seed-0"  # apart from the runs of the recipe as it is
+    assert read_record(out / "run.json").recipe == changed
+    assert not (out / "predictions.npz").exists()
+    assert read_record(out / "run.json").history[0]["lr"] == 0.02
+
+
+def test_tensorboard_is_noted_from_the_folder_of_the_run(recipe, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out, board = tmp_path / "runs" / "one", tmp_path / "board"
+    assert call(recipe, "--out", out, "--no-test", "--tensorboard", board, *FIXED) == 0
+    assert read_record(out / "run.json").notes["tensorboard"] == "../../board"
+    events = EventAccumulator(str(board))
+    events.Reload()
+    losses = [event.value for event in events.Scalars("train_loss")]
+    assert losses == pytest.approx([epoch["train_loss"] for epoch in read_record(out / "run.json").history])
 
 
 def test_a_folder_is_not_overwritten(recipe, tmp_path, capsys):
@@ -147,6 +169,8 @@ def test_options_fix_the_machine_for_this_run_only(recipe, tmp_path):
         (["{wrong}"], "wrong.toml: a recipe has no field 'epoch'; the nearest one is 'epochs'"),
         (["{fixed}", "--precision", "bf16"], "--precision bf16, and the recipe fixes fp32"),
         (["{small}", "--threads", "0"], "--threads 0 is out of range"),
+        (["{small}", "--set", "lr"], "--set lr: write FIELD=VALUE"),
+        (["{small}", "--set", "lrr=1"], "a recipe has no field 'lrr'; the nearest one is 'lr'"),
     ],
 )
 def test_mistakes_are_explained(arguments, words, recipe, tmp_path, capsys):
@@ -158,21 +182,6 @@ def test_mistakes_are_explained(arguments, words, recipe, tmp_path, capsys):
     assert words in error
     assert "Traceback" not in error
     assert not (tmp_path / "out").exists()
-
-
-# --------------------------------------------------------------------------------- shipped recipes
-
-
-@pytest.mark.parametrize("name", recipes.names())
-def test_shipped_recipes_run(name):
-    found = recipes.read(name)
-    assert found.model in list_models()
-    assert found.augment in PRESETS
-    machine = Machine("cpu", threads=1, name="test")
-    shorter = found.replace(epochs=1, warmup=0.0, model_options=found.model_options | {"width": 4})
-    run = runs.execute(shorter, machine=machine)
-    assert run.source == "stand-in"
-    assert run.opened_test == 1
 
 
 # ------------------------------------------------------------------------------- several processes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clslab import routes, runs, task, whole_batches
+from clslab import losses, routes, runs, task, whole_batches
 from clslab.data import SealedError, augment
 from clslab.device import Machine
 from clslab.recipe import Recipe
@@ -182,6 +182,25 @@ def test_log_probabilities_are_trained_too(to_do):
     assert both[0].val_probabilities == pytest.approx(both[1].val_probabilities, abs=1e-4)
 
 
+@pytest.mark.parametrize("loss", losses.NAMES)
+def test_every_loss_trains(to_do, loss):
+    trained = routes.train_task(to_do(loss=loss, label_smoothing=0.0, epochs=1, model="small_cnn"))
+    assert np.isfinite(trained.history[0]["train_loss"])
+
+
+def test_a_loss_is_given_the_counts_of_the_pictures_in_use(shelf, monkeypatch):
+    given = []
+    create = losses.create
+    monkeypatch.setattr(losses, "create", lambda recipe, counts=None: given.append(counts) or create(recipe, counts))
+    recipe = QUICK.replace(variant="long-tail-10", subset=None, loss="class-balanced", model="small_cnn", epochs=1)
+    splits = shelf.splits(recipe)
+    routes.train_task(routes.Task(recipe, splits, np.arange(5, len(splits.train)), CPU, shelf))
+    (counts,) = given
+    assert counts.sum() == len(splits.train) - 5
+    assert counts.tolist() == np.bincount(splits.train.targets[5:], minlength=100).tolist()
+    assert len(set(counts.tolist())) > 1
+
+
 # ---------------------------------------------------------------- the machine
 
 
@@ -233,6 +252,7 @@ def test_the_two_kinds_of_augmentation_have_different_names():
         ({"image_size": 64}, r"image_size = 64, and the pictures of cifar100 have 32 × 32 pixels; set image_size = 32"),
         ({"mix": "stir"}, r"no mixing 'stir'; use one of"),
         ({"loss": "nll", "mix": "mixup", "label_smoothing": 0.0}, r"mix = 'mixup' .*cross-entropy"),
+        ({"loss": "focal", "mix": "mixup", "label_smoothing": 0.0}, r"mix = 'mixup' .*cross-entropy\", not 'focal'"),
     ],
 )
 def test_what_does_not_go_together(to_do, changes, message):

@@ -15,10 +15,12 @@ PRESETS: dict[str, Callable[[Fill], tuple[BatchTransform, ...]]] = {
     "shift-flip": lambda _: (),
     "shift-flip-erase": lambda fill: (RandomErasing(fill=fill),),
     "shift-flip-rotate": lambda _: (Rotation(15.0),),
+    "shift-flip-rotate-erase": lambda fill: (Rotation(15.0), RandomErasing(fill=fill)),
     "shift-flip-jitter": lambda _: (ColorJitter(0.4, 0.4, 0.4),),
     "shift-flip-gridmask": lambda fill: (GridMask(fill=fill),),
     "autoaugment": lambda _: (AutoAugment(),),
     "autoaugment-erase": lambda fill: (AutoAugment(), RandomErasing(fill=fill)),
+    "autoaugment-rotate-erase": lambda fill: (AutoAugment(), Rotation(15.0), RandomErasing(fill=fill)),
     "randaugment": lambda _: (RandAugment(),),
     "trivialaugment": lambda _: (TrivialAugment(),),
     "augmix": lambda _: (AugMix(),),
@@ -35,10 +37,12 @@ def preset(name: str, *, fill: Fill = 0) -> BatchTransform:
     | `shift-flip` | padded by 4 black pixels and cut to its size again anywhere; flipped half of the time |
     | `shift-flip-erase` | … and half of the time loses a box |
     | `shift-flip-rotate` | … and turned by up to 15 degrees |
+    | `shift-flip-rotate-erase` | … and turned by up to 15 degrees, and half of the time loses a box |
     | `shift-flip-jitter` | … and changed in brightness, contrast and saturation by up to 40 % |
     | `shift-flip-gridmask` | … and half of the time loses a grid of squares |
     | `autoaugment` | shifted and flipped, then changed by a policy that was found on CIFAR-10 |
     | `autoaugment-erase` | … and half of the time loses a box |
+    | `autoaugment-rotate-erase` | … and turned by up to 15 degrees in between |
     | `randaugment` | shifted and flipped, then changed by two of 14 operations at one strength |
     | `trivialaugment` | shifted and flipped, then changed by one of 14 operations at any strength |
     | `augmix` | shifted and flipped, then mixed with three changed copies of itself |
