@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike
 
@@ -380,8 +380,12 @@ def time_and_accuracy(
             ax.plot([x], [value], "o", color=PALETTE[0], markersize=8)
         ax.set(xlabel=x_label, ylabel=y_label)
         ax.set_xscale("log")
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
         ax.set_xlim(seconds.min() / 2.2, seconds.max() * 2.2)
+        # One decade or less would have a single label, or powers with a factor: 2 and 5 are labelled there, too.
+        subs = (1.0, 2.0, 5.0) if seconds.max() / seconds.min() < 100 else (1.0,)
+        ax.xaxis.set_major_locator(LogLocator(subs=subs))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(y=0.1)
         add_footnote(figure, footnote)
         _label_points(figure, ax, list(points), seconds, np.array(table))
