@@ -116,11 +116,8 @@ def execute(
     started = time.perf_counter()
     shelf = Shelf() if shelf is None else shelf
     splits = shelf.splits(recipe, profile=profile, root=root)
-    if splits.source == "stand-in" and not allow_stand_in:
-        raise MixedSourcesError(
-            f"{recipe.data} is not on this machine, and its stand-in may not be recorded beside results on real data; "
-            f"fetch it (python -m clslab data get {recipe.data}), choose another folder of results, or allow stand-ins"
-        )
+    if not allow_stand_in:
+        _refuse_stand_in(splits, recipe)
     indices = training_indices(splits, recipe)
     earlier = _seconds_before(resume)
     machine = _machine(recipe, machine)
@@ -133,6 +130,14 @@ def execute(
     run.peak_memory = peak_memory()
     run.seconds_total = time.perf_counter() - started + earlier
     return run
+
+
+def _refuse_stand_in(splits: Splits, recipe: Recipe) -> None:
+    if splits.source == "stand-in":
+        raise MixedSourcesError(
+            f"{recipe.data} is not on this machine, and its stand-in may not be recorded beside results on real data; "
+            f"fetch it (python -m clslab data get {recipe.data}), choose another folder of results, or allow stand-ins"
+        )
 
 
 def _untested(recipe: Recipe, splits: Splits, used: int, trained: Trained) -> Run:

@@ -404,6 +404,7 @@ def test_single_calls_count_as_steps_for_a_scheduler(batch):
     closure_of(model, optimizer, batch)()
     optimizer.second_step()
     scheduler.step()  # would warn, and so fail, if it had seen no step
+    assert optimizer.base_optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
 
 
 def test_each_group_has_its_own_radius():

@@ -111,5 +111,6 @@ def test_what_is_left_out_does_not_stop_training_in_several_processes():
         together = nn.parallel.DistributedDataParallel(model)
         for _ in range(3):
             together(torch.randn(2, 3, 16, 16)).sum().backward()
+        assert all(weights.grad is not None for weights in model.parameters())
     finally:
         torch.distributed.destroy_process_group()
