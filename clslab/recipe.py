@@ -53,6 +53,8 @@ class Recipe:
         loss: name of the loss, one of `clslab.losses.NAMES`.
         loss_options: its further arguments.
         label_smoothing: in [0, 1).
+        sampling: "uniform" (each training picture once an epoch) or "balanced" (as many draws, all classes equally
+            often).
         augment: name of a preset of `clslab.data.transforms.photo`, or for small pictures in memory of
             `clslab.data.augment.PRESETS`.
         mix: one of `clslab.data.augment.MIXINGS` for small pictures in memory, `None` for none.
@@ -93,6 +95,7 @@ class Recipe:
     loss: str = "cross-entropy"
     loss_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     label_smoothing: float = 0.0
+    sampling: str = "uniform"
     augment: str = "resize"
     mix: str | None = None
     sam_rho: float = 0.0
@@ -178,7 +181,7 @@ class Recipe:
 
 
 # Names of fields that joined after runs were recorded; see `Recipe.key`.
-_ADDED_LATER: tuple[str, ...] = ()
+_ADDED_LATER: tuple[str, ...] = ("sampling",)
 
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
 
@@ -190,6 +193,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "lr": (lambda value: 0 < value < math.inf, "positive and finite"),
     "weight_decay": (lambda value: 0 <= value < math.inf, "at least 0 and finite"),
     "warmup": (lambda value: 0 <= value < math.inf, "at least 0 (epochs)"),
+    "sampling": (lambda value: value in ("uniform", "balanced"), "uniform or balanced"),
     "label_smoothing": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
     "sam_rho": (lambda value: 0 <= value < math.inf, "at least 0 and finite"),
     "ema": (lambda value: 0 <= value < 1, "at least 0 and below 1"),

@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +35,9 @@ _SINGLE_PRECISION_NUMBERS = 200_000  # above this many probabilities a record ke
 _MANY_CLASSES = 20  # above this many classes a record keeps three numbers per item instead of a row
 
 Split = Literal["val", "test"]
+
+SINGLE_VIEW = "-single-view"
+"""What is appended to the name of a split where a run with test-time augmentation also keeps its plain answers."""
 
 
 class MixedSourcesError(ValueError):
@@ -279,7 +282,7 @@ class Run:
         """The seed of the run."""
         return self.recipe.seed
 
-    def record(self, split: Split, predictions: Predictions) -> dict[str, float]:
+    def record(self, split: str, predictions: Predictions) -> dict[str, float]:
         """Keeps the predictions on one split and the scores computed from them, and returns the scores."""
         self.predictions[split] = predictions
         self.metrics[split] = predictions.scores()
@@ -318,6 +321,28 @@ class Run:
         values["classes"] = tuple(body["classes"])
         values["predictions"] = {split: Predictions.from_dict(one) for split, one in body["predictions"].items()}
         return cls(**values)
+
+
+def single_view(run: Run) -> Run:
+    """The same training scored without test-time augmentation: each picture as it is.
+
+    A run whose recipe names views (`tta`) keeps both answers, so that what the views bring is compared on one and the
+    same network.
+
+    Raises:
+        ValueError: if the recipe has no `tta`, or the record keeps no answers in a single view.
+
+    Taught in chapter 13.
+    """
+    kept = [split for split in run.predictions if split.endswith(SINGLE_VIEW)]
+    if run.recipe.tta is None or not kept:
+        raise ValueError(
+            f"the run (tta = {run.recipe.tta!r}) keeps no answers in a single view; record it with tta set, or take "
+            "it as it is"
+        )
+    plain = {split.removesuffix(SINGLE_VIEW): run.predictions[split] for split in kept}
+    scores = {split.removesuffix(SINGLE_VIEW): run.metrics[split] for split in kept}
+    return replace(run, recipe=run.recipe.replace(tta=None), predictions=plain, metrics=scores)
 
 
 def record_path(directory: str | Path, name: str, seed: int) -> Path:

@@ -119,6 +119,12 @@ def _check_settings(recipe: Recipe) -> None:
             f"mix = {recipe.mix!r} mixes whole batches of small pictures, and augment = {recipe.augment!r} takes "
             f"photographs one by one; leave mix out, or choose an augment of {', '.join(PRESETS)}"
         )
+    if recipe.sampling != "uniform" and not whole:
+        raise ValueError(
+            f"sampling = {recipe.sampling!r} draws from small pictures in memory, and augment = {recipe.augment!r} "
+            f"takes photographs one by one; leave sampling out, or weigh the classes in the loss: loss = "
+            '"class-balanced"'
+        )
     if recipe.tta is not None:
         views_of(recipe.tta)
         if recipe.model in BASELINES:

@@ -30,9 +30,11 @@ from clslab import distributed, sweeps
 from clslab import profile as profiles
 from clslab.checkpoint import read_checkpoint
 from clslab.data import Splits
+from clslab.data.images import ImageDataset
 from clslab.device import Machine
 from clslab.recipe import Recipe
 from clslab.records import (
+    SINGLE_VIEW,
     MixedSourcesError,
     Predictions,
     Run,
@@ -125,11 +127,25 @@ def execute(
     trained = train_task(task)
     trained.seconds += earlier
     run = _untested(recipe, splits, len(indices), trained)
+    single_view = _single_view(recipe, trained, splits)
+    if single_view is not None:
+        run.record("val" + SINGLE_VIEW, _said(single_view, splits.val))
     if test and splits.test is not None:
-        test_once(trained.scorer, splits, run)
+        test_once(trained.scorer, splits, run, single_view=single_view)
     run.peak_memory = peak_memory()
     run.seconds_total = time.perf_counter() - started + earlier
     return run
+
+
+def _single_view(recipe: Recipe, trained: Trained, splits: Splits) -> Scorer | None:
+    """Where a run is scored in several views, how it is scored in one."""
+    if recipe.tta is None or trained.model is None:
+        return None
+    return network_scorer(trained.model, recipe.replace(tta=None), trained.machine, splits=splits)
+
+
+def _said(scorer: Scorer, pictures: ImageDataset) -> Predictions:
+    return Predictions.of(scorer(pictures), pictures.targets, pictures.ids, pictures.groups)
 
 
 def _refuse_stand_in(splits: Splits, recipe: Recipe) -> None:
@@ -173,7 +189,13 @@ def _seconds_before(resume: str | Path | None) -> float:
     return sum(epoch["seconds"] for epoch in read_checkpoint(resume)["parts"]["history"]["records"])
 
 
-def test_once(model: nn.Module | Scorer, splits: Splits, run: Run) -> dict[str, float]:
+def test_once(
+    model: nn.Module | Scorer,
+    splits: Splits,
+    run: Run,
+    *,
+    single_view: Scorer | None = None,  # noqa: PT028 (this is no test, see below)
+) -> dict[str, float]:
     """Opens the sealed test split, scores a trained model on it, and records that it was opened.
 
     Args:
@@ -181,6 +203,8 @@ def test_once(model: nn.Module | Scorer, splits: Splits, run: Run) -> dict[str, 
         splits: the splits that the model was trained on.
         run: takes the scores and predictions. Its `opened_test` becomes 1, before anything is scored, and its notes say
             when (`test_opened`, in UTC).
+        single_view: the same model without test-time augmentation; its answers are kept beside the others, under the
+            same opening (`clslab.records.single_view`). A network needs none: its recipe says whether there are views.
 
     Returns:
         The scores, as in `run.metrics["test"]`.
@@ -204,8 +228,13 @@ def test_once(model: nn.Module | Scorer, splits: Splits, run: Run) -> dict[str, 
     run.notes["test_opened"] = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
     pictures = splits.test._open()
     if isinstance(model, nn.Module):
-        model = network_scorer(model, run.recipe, Machine(**run.machine), splits=splits)
-    return run.record("test", Predictions.of(model(pictures), pictures.targets, pictures.ids, pictures.groups))
+        machine = Machine(**run.machine)
+        if run.recipe.tta is not None:
+            single_view = network_scorer(model, run.recipe.replace(tta=None), machine, splits=splits)
+        model = network_scorer(model, run.recipe, machine, splits=splits)
+    if single_view is not None:
+        run.record("test" + SINGLE_VIEW, _said(single_view, pictures))
+    return run.record("test", _said(model, pictures))
 
 
 test_once.__test__ = False  # type: ignore[attr-defined]  # pytest would take the name for a test

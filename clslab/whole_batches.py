@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from clslab import distributed, init, losses, models, seeds
 from clslab.data import Splits, augment
 from clslab.data.images import ImageDataset
-from clslab.data.loading import BatchLoader, channel_statistics
+from clslab.data.loading import BalancedSampler, BatchLoader, channel_statistics
 from clslab.device import Machine
 from clslab.models.small import SmallCNN
 from clslab.recipe import Recipe
@@ -171,6 +171,7 @@ def _training_batches(
     if recipe.mix is not None:
         transform = augment.Compose([transform, augment.mixing(recipe.mix, num_classes=task.num_classes)])
     size, batch_size, processes = len(images), recipe.batch_size, here.world_size
+    balanced = BalancedSampler(targets, seed=recipe.seed) if recipe.sampling == "balanced" else None
     return BatchLoader(
         images if machine is None else images.to(machine.device),
         targets,
@@ -178,7 +179,8 @@ def _training_batches(
         mean=statistics.mean,
         std=statistics.std,
         transform=transform,
-        shuffle=True,
+        shuffle=balanced is None,
+        sampler=balanced,
         # A single picture has no variance, which batch norm needs.
         drop_last=size > batch_size > processes and size % batch_size // processes == 1,
         rank=here.rank,

@@ -109,7 +109,10 @@ def _open_test(found: Run, folder: Path) -> None:
             f"the weights in {folder / CHECKPOINT} answer {others:,} of {len(splits.val):,} validation pictures "
             "otherwise than the record says; they are not those of this run, and the test split stays closed"
         )
-    runs.test_once(scorer, splits, found)
+    single_view = None
+    if found.recipe.tta is not None:
+        single_view = network_scorer(model, found.recipe.replace(tta=None), machine, splits=splits)
+    runs.test_once(scorer, splits, found, single_view=single_view)
     write_predictions(found.predictions["test"], folder / PREDICTIONS)
     write_record(found.to_json(), folder / RECORD)
     print(f"the test split was opened now, for the only time; recorded in {folder / RECORD}")

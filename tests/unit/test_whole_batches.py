@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clslab import losses, routes, runs, task, whole_batches
+from clslab import losses, records, routes, runs, task, whole_batches
 from clslab.data import SealedError, augment
 from clslab.device import Machine
 from clslab.recipe import Recipe
@@ -269,3 +269,40 @@ def test_photographs_do_not_take_this_route(shelf):
 def test_small_pictures_may_take_the_route_of_photographs(to_do):
     trained = routes.train_task(to_do(augment="resize", model="small_cnn", image_size=16, subset=1, epochs=1))
     assert trained.val_probabilities.shape == (200, 100)
+
+
+def test_balanced_sampling_shows_rare_classes_as_often_as_common_ones(shelf):
+    recipe = QUICK.replace(variant="long-tail-10", subset=None, sampling="balanced", batch_size=50)
+    splits = shelf.splits(recipe)
+    to_do = routes.Task(recipe, splits, routes.training_indices(splits, recipe), CPU, shelf)
+    counts = to_do.counts()
+    batches = whole_batches.training_batches(to_do, CPU)
+    batches.set_epoch(1)
+    seen = np.bincount(torch.cat([targets for _, targets in batches]).numpy(), minlength=100)
+    assert counts.max() > 2 * counts.min()  # there is a tail at all
+    assert seen.max() - seen.min() <= 1
+    assert seen.sum() == counts.sum()
+
+
+def test_balanced_sampling_is_refused_for_photographs():
+    with pytest.raises(ValueError, match="leave sampling out, or weigh the classes"):
+        runs.execute(Recipe(sampling="balanced"), machine=CPU)
+
+
+def test_a_run_with_several_views_keeps_its_answers_in_one_view_too(run, shelf):
+    seen_twice = runs.execute(QUICK.replace(tta="flip"), machine=CPU, shelf=shelf)
+    plain = records.single_view(records.Run.from_json(seen_twice.to_json()))
+    assert plain.recipe == QUICK
+    assert set(plain.predictions) == set(plain.metrics) == {"val", "test"}
+    for split in ("val", "test"):
+        # The same training scored in one view is the run without views.
+        assert plain.metrics[split] == pytest.approx(run.metrics[split], abs=1e-3)
+        assert np.array_equal(plain.predictions[split].predicted, run.predictions[split].predicted)
+        gap = np.abs(seen_twice.predictions[split].own - plain.predictions[split].own)
+        assert gap.max() > 1e-4  # the record rounds to about 1e-5
+    assert seen_twice.opened_test == 1
+
+
+def test_only_a_run_with_several_views_has_a_single_one(run):
+    with pytest.raises(ValueError, match="tta = None"):
+        records.single_view(run)

@@ -12,6 +12,8 @@ from clslab.data.augment.policies import AugMix, AutoAugment, RandAugment, Trivi
 
 PRESETS: dict[str, Callable[[Fill], tuple[BatchTransform, ...]]] = {
     "plain": lambda _: (),
+    "shift": lambda _: (RandomCrop(4),),
+    "flip": lambda _: (HorizontalFlip(),),
     "shift-flip": lambda _: (),
     "shift-flip-erase": lambda fill: (RandomErasing(fill=fill),),
     "shift-flip-rotate": lambda _: (Rotation(15.0),),
@@ -23,9 +25,12 @@ PRESETS: dict[str, Callable[[Fill], tuple[BatchTransform, ...]]] = {
     "autoaugment-rotate-erase": lambda fill: (AutoAugment(), Rotation(15.0), RandomErasing(fill=fill)),
     "randaugment": lambda _: (RandAugment(),),
     "trivialaugment": lambda _: (TrivialAugment(),),
+    "trivialaugment-erase": lambda fill: (TrivialAugment(), RandomErasing(fill=fill)),
     "augmix": lambda _: (AugMix(),),
 }
-"""Each preset's name, and what follows on shift and flip; `plain` has none of it. See `preset`."""
+"""Each preset's name, and what follows on shift and flip; those of `_ALONE` are all there is. See `preset`."""
+
+_ALONE = ("plain", "shift", "flip")
 
 
 def preset(name: str, *, fill: Fill = 0) -> BatchTransform:
@@ -34,7 +39,9 @@ def preset(name: str, *, fill: Fill = 0) -> BatchTransform:
     | preset | a picture is … |
     |---|---|
     | `plain` | left as it is |
-    | `shift-flip` | padded by 4 black pixels and cut to its size again anywhere; flipped half of the time |
+    | `shift` | padded by 4 black pixels and cut to its size again anywhere |
+    | `flip` | flipped half of the time |
+    | `shift-flip` | both |
     | `shift-flip-erase` | … and half of the time loses a box |
     | `shift-flip-rotate` | … and turned by up to 15 degrees |
     | `shift-flip-rotate-erase` | … and turned by up to 15 degrees, and half of the time loses a box |
@@ -45,6 +52,7 @@ def preset(name: str, *, fill: Fill = 0) -> BatchTransform:
     | `autoaugment-rotate-erase` | … and turned by up to 15 degrees in between |
     | `randaugment` | shifted and flipped, then changed by two of 14 operations at one strength |
     | `trivialaugment` | shifted and flipped, then changed by one of 14 operations at any strength |
+    | `trivialaugment-erase` | … and half of the time loses a box |
     | `augmix` | shifted and flipped, then mixed with three changed copies of itself |
 
     What comes in from the side is black, and boxes and squares have the colour `fill`. So it is where
@@ -67,5 +75,5 @@ def preset(name: str, *, fill: Fill = 0) -> BatchTransform:
     """
     if name not in PRESETS:
         raise ValueError(f"there is no augmentation {name!r}; use one of {', '.join(PRESETS)}")
-    first: tuple[BatchTransform, ...] = () if name == "plain" else (RandomCrop(4), HorizontalFlip())
+    first: tuple[BatchTransform, ...] = () if name in _ALONE else (RandomCrop(4), HorizontalFlip())
     return Compose(first + PRESETS[name](fill))

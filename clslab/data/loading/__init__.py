@@ -4,6 +4,7 @@
 |---|---|
 | `loader` | items one by one, an order that depends on the seed alone |
 | `BatchLoader` | pictures that lie in memory: whole batches at once |
+| `BalancedSampler` | an order in which rare classes come as often as common ones |
 | `BackgroundLoader`, `read_ahead` | the next batches are read while the model works on this one |
 | `DevicePrefetcher` | the next batch is copied to the device while the model works on this one |
 """
@@ -15,10 +16,19 @@ from torch.utils.data import DataLoader, Dataset
 
 from clslab import seeds
 from clslab.data.loading.background import BackgroundLoader, read_ahead
+from clslab.data.loading.balanced import BalancedSampler
 from clslab.data.loading.batch_loader import BatchLoader, channel_statistics
 from clslab.data.loading.prefetcher import DevicePrefetcher
 
-__all__ = ["BackgroundLoader", "BatchLoader", "DevicePrefetcher", "channel_statistics", "loader", "read_ahead"]
+__all__ = [
+    "BackgroundLoader",
+    "BalancedSampler",
+    "BatchLoader",
+    "DevicePrefetcher",
+    "channel_statistics",
+    "loader",
+    "read_ahead",
+]
 
 
 def loader(
