@@ -41,6 +41,8 @@ class Recipe:
         train_part: "head", "last-block", "all", "probe", "lp-ft" or "scratch".
         init: initialisation of weights that are not borrowed, "default" for the model's own.
         epochs: passes over the training pictures; 0 trains nothing.
+        choose_epoch: validate after every epoch and keep the weights of the best one; false keeps the last weights,
+            saves that time, and leaves the validation pictures unseen until the run is scored.
         batch_size: pictures per step.
         optimizer: name of the optimizer.
         optimizer_options: its further arguments (`momentum`, `betas`).
@@ -83,6 +85,7 @@ class Recipe:
     train_part: str = "head"
     init: str = "default"
     epochs: int = 20
+    choose_epoch: bool = True
     batch_size: int = 32
     optimizer: str = "adamw"
     optimizer_options: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -181,7 +184,7 @@ class Recipe:
 
 
 # Names of fields that joined after runs were recorded; see `Recipe.key`.
-_ADDED_LATER: tuple[str, ...] = ("sampling",)
+_ADDED_LATER: tuple[str, ...] = ("sampling", "choose_epoch")
 
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
 

@@ -201,7 +201,7 @@ class Task:
         return train.fit(
             model,
             batches,
-            val,
+            val if self.recipe.choose_epoch else None,
             self.recipe,
             criterion=losses.create(self.recipe, self.counts()),
             machine=self.machine,

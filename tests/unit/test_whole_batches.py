@@ -306,3 +306,14 @@ def test_a_run_with_several_views_keeps_its_answers_in_one_view_too(run, shelf):
 def test_only_a_run_with_several_views_has_a_single_one(run):
     with pytest.raises(ValueError, match="tta = None"):
         records.single_view(run)
+
+
+def test_without_choosing_an_epoch_the_last_weights_are_scored(shelf):
+    chosen, last = (
+        runs.execute(QUICK.replace(epochs=3, choose_epoch=one), machine=CPU, shelf=shelf) for one in (True, False)
+    )
+    at_the_end = chosen.history[-1]
+    assert last.metrics["val"]["accuracy"] == pytest.approx(at_the_end["val_accuracy"])
+    assert [epoch["val_accuracy"] for epoch in last.history] == [None] * 3
+    assert [epoch["train_loss"] for epoch in last.history] == [epoch["train_loss"] for epoch in chosen.history]
+    assert records.Run.from_json(last.to_json()).history == last.history
