@@ -1,4 +1,4 @@
-"""The command line: `python -m clslab data|train|test|lr-find|transfer|sweep`.
+"""The command line: `python -m clslab data|train|test|lr-find|transfer|sweep|score`.
 
 Each group of commands is a module of `clslab.commands` with a function `register(subparsers)` that adds
 its parser and sets `run`, a function from the parsed arguments to an exit code. A new group is a
@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 
 import clslab
-from clslab.commands import data, lr_find, sweep, test, train, transfer
+from clslab.commands import data, lr_find, score, sweep, test, train, transfer
 
-GROUPS = (data, train, test, lr_find, transfer, sweep)
+GROUPS = (data, train, test, lr_find, transfer, sweep, score)
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
