@@ -97,7 +97,7 @@ def topk_accuracy(probabilities: ArrayLike, targets: ArrayLike, k: int = 5) -> f
     >>> topk_accuracy([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2], k=2)
     0.5
     """
-    scores, true = _checked_probabilities(probabilities, targets)
+    scores, true = checked_probabilities(probabilities, targets)
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"k = {k} is out of range; there are {scores.shape[1]} classes")
     first = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -309,6 +309,134 @@ def per_class_average_precision(probabilities: ArrayLike, targets: ArrayLike) ->
     return _per_class(sklearn_metrics.average_precision_score, probabilities, targets)
 
 
+# ---------------------------------------------------------------------------- where classes are not equally frequent
+
+
+def frequency_groups(counts: ArrayLike, *, few: float = 20, many: float = 100) -> dict[str, NDArray[np.int64]]:
+    """The classes with many, a medium number of and few training pictures: group -> numbers of its classes.
+
+    Args:
+        counts: [C] training pictures of each class.
+        few: a class with fewer than so many has few.
+        many: a class with more than so many has many.
+
+    Raises:
+        ValueError: if `few` is above `many`, or the counts are not [C] and none negative.
+
+    Source: Liu et al., arXiv:1904.05160. Taught in chapter 12.
+
+    >>> {name: found.tolist() for name, found in frequency_groups([500, 100, 20, 5]).items()}
+    {'many': [0], 'medium': [1, 2], 'few': [3]}
+    """
+    sizes = np.asarray(counts, dtype=np.float64)
+    if sizes.ndim != 1 or len(sizes) == 0 or not (sizes >= 0).all():
+        raise ValueError(f"counts have shape {sizes.shape}; give the number of training pictures of each class")
+    if few > many:
+        raise ValueError(f"few = {few:g} is above many = {many:g}; a class would be in both groups")
+    found = {"many": sizes > many, "medium": (sizes >= few) & (sizes <= many), "few": sizes < few}
+    return {name: np.flatnonzero(inside) for name, inside in found.items()}
+
+
+def recall_by_frequency(
+    targets: ArrayLike, predictions: ArrayLike, counts: ArrayLike, *, few: float = 20, many: float = 100
+) -> dict[str, float]:
+    """Mean recall of the classes with many, a medium number of and few training pictures, and of all.
+
+    On a test set with equally many pictures of each class this is the accuracy on the pictures of the group.
+
+    Args:
+        targets: [N] true classes.
+        predictions: [N] predicted classes.
+        counts: as for `frequency_groups`.
+        few: as for `frequency_groups`.
+        many: as for `frequency_groups`.
+
+    Returns:
+        The means for "many", "medium", "few" and "all"; nan for a group without a class that occurs.
+
+    Raises:
+        ValueError: for the reasons of `frequency_groups` and `confusion_matrix`.
+
+    Source: Liu et al., arXiv:1904.05160. Taught in chapter 12.
+
+    >>> recall_by_frequency([0, 0, 1, 2], [0, 0, 1, 0], [500, 50, 5])
+    {'many': 1.0, 'medium': 1.0, 'few': 0.0, 'all': 0.6666666666666666}
+    """
+    groups = frequency_groups(counts, few=few, many=many)
+    recalls = per_class_recall(targets, predictions, len(np.asarray(counts)))
+    groups["all"] = np.arange(len(recalls))
+    occurring = {name: found[np.isfinite(recalls[found])] for name, found in groups.items()}
+    return {name: float(recalls[found].mean()) if len(found) else float("nan") for name, found in occurring.items()}
+
+
+def accuracy_at_shares(targets: ArrayLike, predictions: ArrayLike, shares: ArrayLike) -> float:
+    """The accuracy to expect where the classes have other shares than in the pictures that were scored.
+
+    It is the mean of the recalls, weighted by the shares. Equal shares give the balanced accuracy.
+
+    Args:
+        targets: [N] true classes.
+        predictions: [N] predicted classes.
+        shares: [C] shares of the classes, or counts; they are brought to sum 1.
+
+    Raises:
+        ValueError: if a share is negative, or a class that is to have a share does not occur among the targets.
+
+    Taught in chapter 12.
+
+    >>> accuracy_at_shares([0, 0, 1, 1], [0, 0, 0, 1], [9, 1])
+    0.95
+    """
+    weights = np.asarray(shares, dtype=np.float64)
+    if weights.ndim != 1 or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise ValueError(f"shares have shape {weights.shape}; give one for each class, none negative, not all 0")
+    recalls = per_class_recall(targets, predictions, len(weights))
+    missing = np.flatnonzero(np.isnan(recalls) & (weights > 0))
+    if len(missing):
+        raise ValueError(
+            f"class {missing[0]} is to have a share and no picture of it was scored, so its recall is unknown; give it "
+            "the share 0, or score pictures of it"
+        )
+    return float(np.nansum(recalls * weights) / weights.sum())
+
+
+def precision_at_prevalence(
+    true_positive_rate: ArrayLike, false_positive_rate: ArrayLike, prevalence: float
+) -> NDArray[np.float64]:
+    """Share of right ones among what lies above a threshold, if so many of all items are positive: Bayes' rule.
+
+    The two rates are shares within the positives and within the others, so they do not depend on how many there are of
+    each. The precision does.
+
+    Args:
+        true_positive_rate: of each threshold, in [0, 1], any shape.
+        false_positive_rate: likewise, in the same shape.
+        prevalence: share of positives, strictly between 0 and 1.
+
+    Returns:
+        The precisions; 1, by convention, where nothing lies above the threshold.
+
+    Raises:
+        ValueError: if a rate or the prevalence is out of range, or the shapes differ.
+
+    Taught in chapter 12.
+
+    >>> precision_at_prevalence([0.8, 0.8], [0.05, 0.05], 0.01).round(3).tolist()
+    [0.139, 0.139]
+    """
+    found, wrong = np.asarray(true_positive_rate, dtype=np.float64), np.asarray(false_positive_rate, dtype=np.float64)
+    if found.shape != wrong.shape:
+        raise ValueError(f"the rates have shapes {found.shape} and {wrong.shape}; give both at the same thresholds")
+    for name, rates in (("true_positive_rate", found), ("false_positive_rate", wrong)):
+        if not ((rates >= 0) & (rates <= 1)).all():
+            raise ValueError(f"{name} goes from {rates.min():g} to {rates.max():g}; rates lie in [0, 1]")
+    if not 0 < prevalence < 1:
+        raise ValueError(f"prevalence = {prevalence} is out of range; it has to lie strictly between 0 and 1")
+    right = prevalence * found
+    taken = right + (1 - prevalence) * wrong
+    return np.divide(right, taken, out=np.ones_like(taken), where=taken > 0)
+
+
 # ---------------------------------------------------------------------------- calibration
 
 
@@ -336,7 +464,7 @@ def reliability_bins(probabilities: ArrayLike, targets: ArrayLike, bins: int = 1
     """
     if bins < 1:
         raise ValueError(f"bins = {bins} is no number of bins; take at least 1")
-    scores, true = _checked_probabilities(probabilities, targets)
+    scores, true = checked_probabilities(probabilities, targets)
     return _bins_of(scores.max(axis=1), scores.argmax(axis=1) == true, bins)
 
 
@@ -428,7 +556,7 @@ def _decisions(
     probabilities: ArrayLike, targets: ArrayLike, positive: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Probability and truth of each decision "is it this class?", of one class or of all."""
-    scores, true = _checked_probabilities(probabilities, targets)
+    scores, true = checked_probabilities(probabilities, targets)
     classes = scores.shape[1]
     if positive is None:
         scores, truth = scores.ravel(), (true[:, None] == np.arange(classes)).ravel()
@@ -443,7 +571,7 @@ def _decisions(
 
 
 def _per_class(score: Callable[..., float], probabilities: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
-    scores, true = _checked_probabilities(probabilities, targets)
+    scores, true = checked_probabilities(probabilities, targets)
     if len(np.unique(true)) < 2:
         raise ValueError(f"every item is of class {true[0]}, so there is nothing to tell apart; give more items")
     found = np.full(scores.shape[1], np.nan)
@@ -477,9 +605,14 @@ def _check_classes(values: NDArray[np.int64], num_classes: int, name: str) -> No
         raise ValueError(f"{name} hold class {outside[0]}, outside 0 to {num_classes - 1}; check num_classes")
 
 
-def _checked_probabilities(
+def checked_probabilities(
     probabilities: ArrayLike, targets: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Probabilities [N, C] and targets [N] as arrays, if that is what they are.
+
+    Raises:
+        ValueError: if the rows are no probabilities, the shapes do not fit, or a target is no class.
+    """
     scores, true = np.asarray(probabilities, dtype=np.float64), np.asarray(targets)
     if scores.ndim != 2 or true.shape != (len(scores),) or len(scores) == 0:
         raise ValueError(f"probabilities have shape {scores.shape} and targets {true.shape}; give [N, C] and [N]")

@@ -29,7 +29,9 @@ phone's margins. Legends stand above the axes, notes below; lettered marks expla
 
 **What there is.** `bars` scores and differences, `curves` what changes along an axis, `pictures` pictures and matrices,
 `diagrams` drawings from numbers, `steps` the time of a training step, `learning_rate` range tests and sweeps,
-`thresholds` curves over all thresholds, `blocks` a confusion matrix of many classes, `networks` what networks cost:
+`thresholds` curves over all thresholds, `blocks` a confusion matrix of many classes, `networks` what networks cost,
+`optimizers` paths to a minimum, `augmentation` policies and strengths, `errors` rare
+classes, thresholds and confidences:
 
     score_bars({"head": {"val": est, "test": est}}, n=212, seeds=5, chance=0.5, alt=...)
     leak_bars({"solar": est_random}, {"solar": est_grouped}, {"solar": est_difference}, n=426, seeds=5, alt=...)
@@ -65,6 +67,15 @@ phone's margins. Legends stand above the axes, notes below; lettered marks expla
     precision_recall_curves({"cat": (recalls, precisions)}, areas={"cat": 0.9}, prevalence=0.01, alt=...)
     cost_map({"residual": {"resnet18": (11_220_132, 555_468_800)}}, labels=["resnet18"], alt=...)
     confusion_blocks(counts, {"fish": [1, 32, 67]}, alt=...)
+    policy_gallery({"as it is": [picture], "flip": [flipped]}, alt=...)
+    strength_at_budget({"none": {10: est}, "strong": {10: est}}, budget=10, alt=...)
+    bowl_paths({"SGD": [T, 2], "Adam": [T, 2]}, curvatures=(1, 20), alt=...)
+    valley_step(places, losses, radius=0.3, weight=-0.9, top=-0.6, after=-1.0, alt=...)
+    tail_recall([C], {"plain": [C], "resampled": [C]}, groups=(20, 100), alt=...)
+    threshold_panels(false_positive_rates, true_positive_rates, precisions, prevalence=0.05, alt=...)
+    ranking_and_reliability({"cat": 0.7, "dog": 0.2}, confidence, accuracy, counts=counts, alt=...)
+    stated_against_true({"γ = 2": (true, stated)}, highlight="γ = 2", alt=...)
+    dot_rows({"fish": {"probability": 0.9, "distance": 0.6}}, x_label="area (%)", reference=0.5, alt=...)
 
 >>> from clslab import plots
 >>> figure = plots.score_bars({"linear head": {"test": (0.89, 0.85, 0.92)}}, n=212, seeds=5,
@@ -73,6 +84,7 @@ phone's margins. Legends stand above the axes, notes below; lettered marks expla
 <Figure: The linear head reaches 89 % on the test set.>
 """
 
+from clslab.plots.augmentation import policy_gallery, strength_at_budget
 from clslab.plots.bars import (
     batch_norm_modes,
     distribution,
@@ -93,8 +105,16 @@ from clslab.plots.curves import (
     time_and_accuracy,
 )
 from clslab.plots.diagrams import Layer, convolution_shapes, nested_subsets, reliability
+from clslab.plots.errors import (
+    dot_rows,
+    ranking_and_reliability,
+    stated_against_true,
+    tail_recall,
+    threshold_panels,
+)
 from clslab.plots.learning_rate import lr_curves, lr_position, lr_sweep
 from clslab.plots.networks import cost_map
+from clslab.plots.optimizers import bowl_paths, valley_step
 from clslab.plots.pictures import (
     confusion,
     occlusion_map,
@@ -113,11 +133,13 @@ __all__ = [
     "annotated_log",
     "batch_norm_modes",
     "best_of_k",
+    "bowl_paths",
     "confusion",
     "confusion_blocks",
     "convolution_shapes",
     "cost_map",
     "distribution",
+    "dot_rows",
     "forest",
     "interval_width",
     "lanes",
@@ -132,15 +154,22 @@ __all__ = [
     "occupancy_log",
     "parameter_bars",
     "picture_grid",
+    "policy_gallery",
     "precision_recall_curves",
     "probe_by_depth",
+    "ranking_and_reliability",
     "reliability",
     "roc_curves",
     "score_bars",
     "side_by_side",
     "size_curve",
     "speed_ups",
+    "stated_against_true",
     "step_timeline",
+    "strength_at_budget",
+    "tail_recall",
+    "threshold_panels",
     "time_and_accuracy",
+    "valley_step",
     "worst_errors",
 ]

@@ -267,3 +267,82 @@ LOGITS, FINE = [[2.0, -1.0]], [[0.5, 0.5]]
 def test_what_cannot_be_scored_is_said(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# ------------------------------------------------------------------------- classes of unequal frequency
+
+
+def test_groups_by_frequency_hold_each_class_once_and_their_ends_are_medium():
+    counts = [450, 101, 100, 60, 20, 19, 1]
+    found = metrics.frequency_groups(counts)
+    assert {name: numbers.tolist() for name, numbers in found.items()} == {
+        "many": [0, 1],
+        "medium": [2, 3, 4],
+        "few": [5, 6],
+    }
+    assert sorted(np.concatenate(list(found.values()))) == list(range(7))
+
+
+def test_recall_by_frequency_is_the_mean_of_the_recalls_of_a_group(labels):
+    targets, predictions = labels
+    recalls = metrics.per_class_recall(targets, predictions, 4)
+    found = metrics.recall_by_frequency(targets, predictions, [500, 50, 30, 3])
+    assert found["many"] == pytest.approx(recalls[0])
+    assert found["medium"] == pytest.approx(recalls[1:3].mean())
+    assert found["few"] == pytest.approx(recalls[3])
+    assert found["all"] == pytest.approx(metrics.balanced_accuracy(targets, predictions))
+
+
+def test_a_group_without_a_class_that_occurs_is_nan():
+    found = metrics.recall_by_frequency([0, 0, 1], [0, 1, 1], [500, 400, 5])
+    assert np.isnan(found["medium"])
+    assert np.isnan(found["few"])
+    assert found["many"] == found["all"] == pytest.approx(0.75)
+
+
+def test_accuracy_at_shares_is_that_of_a_set_with_these_shares():
+    """Every picture of class 1 three times over: the accuracy of that set, computed outright."""
+    rng = np.random.default_rng(0)
+    targets, predictions = rng.integers(0, 3, (2, 90))
+    times = np.where(targets == 1, 3, 1)
+    thrice = np.repeat(targets, times), np.repeat(predictions, times)
+    shares = np.bincount(thrice[0])
+    expected = (thrice[0] == thrice[1]).mean()
+    assert metrics.accuracy_at_shares(targets, predictions, shares) == pytest.approx(expected)
+    own = np.bincount(targets)
+    assert metrics.accuracy_at_shares(targets, predictions, own) == pytest.approx((targets == predictions).mean())
+    assert metrics.accuracy_at_shares([0, 0], [0, 1], [1, 0]) == 0.5  # a class of share 0 need not occur
+
+
+def test_precision_at_prevalence_is_that_of_each_threshold(scores):
+    probabilities, targets = scores
+    roc = metrics.roc_curve(probabilities, targets, positive=2)
+    prevalence = (targets == 2).mean()
+    found = metrics.precision_at_prevalence(roc.true_positive_rate, roc.false_positive_rate, prevalence)
+    assert found[0] == 1  # nothing is taken
+    for place in range(1, len(found), 10):
+        taken = probabilities[:, 2] >= roc.thresholds[place]
+        assert found[place] == pytest.approx((targets[taken] == 2).mean())
+    rarer = metrics.precision_at_prevalence(roc.true_positive_rate, roc.false_positive_rate, prevalence / 10)
+    assert (rarer <= found).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.frequency_groups([5, 1], few=100, many=20), "few = 100 is above many = 20"),
+        (lambda: metrics.frequency_groups([5, -1]), r"counts have shape \(2,\)"),
+        (lambda: metrics.frequency_groups([]), r"counts have shape \(0,\)"),
+        (lambda: metrics.recall_by_frequency([3], [0], [5, 1]), "targets hold class 3"),
+        (lambda: metrics.accuracy_at_shares([0], [0], [1, -1]), "none negative"),
+        (lambda: metrics.accuracy_at_shares([0], [0], [0, 0]), "not all 0"),
+        (lambda: metrics.accuracy_at_shares([0], [0], [1, 1]), "class 1 is to have a share and no picture"),
+        (lambda: metrics.precision_at_prevalence([0.5], [0.1], 0), "prevalence = 0 is out of range"),
+        (lambda: metrics.precision_at_prevalence([0.5], [0.1], 1), "prevalence = 1 is out of range"),
+        (lambda: metrics.precision_at_prevalence([50], [10], 0.5), "true_positive_rate goes from 50"),
+        (lambda: metrics.precision_at_prevalence([0.5], [0.1, 0.2], 0.5), "at the same thresholds"),
+    ],
+)
+def test_what_has_no_frequency_is_said(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -220,6 +220,27 @@ def examples() -> dict[str, Example]:
             {"labels": ["resnet9", "wrn28_10", "shufflenet", "mobilenetv2", "vit_tiny"],
              "footnote": "at 100 classes and 32 by 32 pixels", "alt": ALT},
         ),
+        "policy_gallery": (
+            (dict.fromkeys(("as it is", "crop and resize", "TrivialAugment", "erasing"), bird_pictures[:5]),),
+            {"alt": ALT},
+        ),
+        "strength_at_budget": (
+            ({"none": {25: around(0.3, 0.02), 100: around(0.31, 0.02)},
+              "shift and flip": {25: around(0.33, 0.02), 100: around(0.42, 0.02)},
+              "strong": {25: around(0.25, 0.02), 100: around(0.43, 0.02), 400: around(0.48, 0.02)}},),
+            {"budget": 100, "alt": ALT},
+        ),
+        "bowl_paths": (
+            ({"SGD": [(-3 * 0.95 ** t, (-0.9) ** t) for t in range(30)],
+              "momentum 0.9": [(-3 * 0.8 ** t * math.cos(0.3 * t), 0.8 ** t * math.cos(t)) for t in range(30)],
+              "RMSprop": [(-3 + 0.1 * t, max(0.0, 1 - 0.1 * t)) for t in range(30)],
+              "goes astray": [(-3.0, (-1.5) ** t) for t in range(30)]},),
+            {"curvatures": (1, 20), "footnote": "30 steps at learning rate 0.095", "alt": ALT},
+        ),
+        "valley_step": (
+            (np.linspace(-4, 4, 401), 0.1 * np.linspace(-4, 4, 401) ** 2 + np.cos(2 * np.linspace(-4, 4, 401))),
+            {"radius": 0.6, "weight": -2.4, "top": -3.0, "after": -2.2, "footnote": "the step goes right", "alt": ALT},
+        ),
         "nested_subsets": ((sizes,), {"groups": [3, 5, 9, 21, 40, 77], "alt": ALT}),
         "reliability": (
             (np.linspace(0.55, 0.97, 8), [around(a, 0.08) for a in np.linspace(0.5, 0.93, 8)],
@@ -278,6 +299,29 @@ def examples() -> dict[str, Example]:
             {"areas": {"all decisions": 0.8, "best: wardrobe": 0.95, "middle: bicycle": 0.75, "last: boy": 0.33},
              "prevalence": 0.01, "alt": ALT},
         ),
+        "tail_recall": (
+            (np.geomspace(225, 2, 100), {name: np.linspace(0.3, 0.3 - 0.09 * place, 100) for place, name in
+                                         enumerate(("even", "tail, plain", "tail, adjusted", "tail, resampled"))}),
+            {"groups": (9, 45), "footnote": "live, one seed", "alt": ALT},
+        ),
+        "threshold_panels": (
+            (over, over ** 0.1, 0.01 * over ** 0.1 / np.maximum(0.01 * over ** 0.1 + 0.99 * over, 1e-9)),
+            {"prevalence": 0.01, "footnote": "people against the rest; area 0.909 throughout", "alt": ALT},
+        ),
+        "ranking_and_reliability": (
+            ({"maple_tree": 0.62, "oak_tree": 0.2, "large_man-made_outdoor_things": 0.1, "sea": 0.05, "bus": 0.01},
+             np.linspace(0.05, 0.95, 10), np.linspace(0.03, 0.6, 10)),
+            {"counts": [0, 50, 200, 400, 300, 200, 100, 80, 60, 40], "footnote": "T = 1", "alt": ALT},
+        ),
+        "stated_against_true": (
+            ({f"γ = {gamma}": (over, over ** (1 + 0.1 * gamma)) for gamma in (0, 1, 2, 5)},),
+            {"highlight": "γ = 2", "footnote": "two classes", "alt": ALT},
+        ),
+        "dot_rows": (
+            ({name: {"probability": 0.9 - 0.01 * place, "distance in features": 0.7, "distance in pixels": 0.45}
+              for place, name in enumerate(SUPERCLASSES)},),
+            {"x_label": "area under the ROC curve (%)", "reference": 0.5, "footnote": "one seed", "alt": ALT},
+        ),
         "confusion_blocks": (
             (rng.poisson(0.05, (100, 100)) + 70 * np.eye(100),
              {name: range(5 * place, 5 * place + 5) for place, name in enumerate(SUPERCLASSES)}),
@@ -288,7 +332,7 @@ def examples() -> dict[str, Example]:
 
 EXAMPLES = examples()
 WITHOUT_AXES = {"picture_grid", "worst_errors", "side_by_side", "occlusion_map",
-                "convolution_shapes"}  # pictures and drawings: no quantity along an axis  # fmt: skip
+                "convolution_shapes", "policy_gallery"}  # pictures and drawings: no quantity along an axis  # fmt: skip
 
 
 def figure_functions() -> dict[str, Callable[..., plots.BookFigure]]:
@@ -582,6 +626,11 @@ def broken(value: Any) -> tuple[Any, bool]:
     return value, False
 
 
+def valley(places: list[float], losses: list[float], **changed: float) -> plots.BookFigure:
+    step = {"radius": 0.0, "weight": 1.0, "top": 1.0, "after": 1.0} | changed
+    return plots.valley_step(places, losses, **step, alt=ALT)
+
+
 def test_nan_is_refused_by_name(name: str) -> None:
     positional, keywords = EXAMPLES[name]
     if name == "worst_errors":  # of the pictures only those shown are looked at
@@ -665,6 +714,32 @@ def test_nan_is_refused_by_name(name: str) -> None:
         (lambda: plots.lanes({"a": {"x": []}}, alt=ALT), "no block"),
         (lambda: plots.occupancy_log({"a": [55.0]}, alt=ALT), "divide percentages"),
         (lambda: plots.occupancy_log({"a": [0.5]}, every=0, alt=ALT), "every is 0"),
+        (lambda: plots.tail_recall([9, 0], {"a": [0.5, 0.5]}, alt=ALT), "counts contains 0"),
+        (lambda: plots.tail_recall([9, 1], {"a": [0.5]}, alt=ALT), "counts 2, a 1"),
+        (lambda: plots.tail_recall([9, 1], {"a": [50, 40]}, alt=ALT), "a contains 50"),
+        (lambda: plots.threshold_panels([0, 1], [0, 1], [1], prevalence=0.1, alt=ALT), "lengths differ"),
+        (lambda: plots.threshold_panels([0, 1], [0, 1], [1, 0.1], prevalence=10, alt=ALT), "prevalence contains 10"),
+        (lambda: plots.ranking_and_reliability({"a": 70}, [0.5], [0.5], counts=[1], alt=ALT), "divide percentages"),
+        (lambda: plots.ranking_and_reliability({"a": 1}, [0.5], [0.5, 0.6], counts=[1], alt=ALT), "lengths differ"),
+        (lambda: plots.stated_against_true({"a": ([0], [0])}, highlight="b", alt=ALT), "highlight = .b. is none"),
+        (lambda: plots.dot_rows({"a": {"x": 0.5}, "b": {"y": 0.5}}, x_label="", alt=ALT), "pass the same"),
+        (lambda: plots.dot_rows({"a": {"x": 50}}, x_label="", alt=ALT), "divide percentages"),
+        (lambda: plots.policy_gallery({}, alt=ALT), "rows is empty"),
+        (lambda: plots.policy_gallery({"a": [TALL]}, alt=ALT), "1 pictures in a row"),
+        (lambda: plots.policy_gallery({"a": [TALL, TALL], "b": [TALL] * 3}, alt=ALT), "different lengths"),
+        (lambda: plots.policy_gallery({str(i): [TALL, TALL] for i in range(17)}, alt=ALT), "17 policies"),
+        (lambda: plots.strength_at_budget({"a": {5: (0.5, 0.4, 0.6)}}, budget=6, alt=ALT), "budget is 6"),
+        (lambda: plots.strength_at_budget({"a": {0: (0.5, 0.4, 0.6)}}, budget=0, alt=ALT), "budgets contains 0"),
+        (lambda: plots.strength_at_budget({"a": {5: (50, 40, 60)}}, budget=5, alt=ALT), "divide percentages"),
+        (lambda: plots.bowl_paths({"a": [[1, 2, 3]]}, curvatures=(1, 2), alt=ALT), r"shape \(1, 3\)"),
+        (lambda: plots.bowl_paths({"a": [[0, 0], [1, 1]]}, curvatures=(1, 2), alt=ALT), "begins at"),
+        (lambda: plots.bowl_paths({"a": [[1, 1]]}, curvatures=(1, 0), alt=ALT), "two numbers above 0"),
+        (lambda: valley([0, 1], [1, 2, 3]), "lengths differ"),
+        (lambda: valley([0, 2, 1], [1, 2, 3]), "do not rise"),
+        (lambda: valley([0, 1, 2], [1, 2, 3], weight=2.5), "weight is 2.5"),
+        (lambda: valley([0, 1, 2], [1, 2, 3], top=-0.5), "top is -0.5"),
+        (lambda: valley([0, 1, 2], [1, 2, 3], radius=-1), "radius is -1"),
+        (lambda: valley([0, 1, 2], [1, 2, 3], radius=1.5), "no place has neighbours"),
     ],
 )
 def test_an_error_says_the_value(call: Callable[[], Any], message: str) -> None:
@@ -719,7 +794,10 @@ def test_import_needs_neither_torch_nor_seaborn_nor_pyplot() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["", ".style", ".bars", ".curves", ".pictures", ".diagrams", ".steps"])
+@pytest.mark.parametrize(
+    "name",
+    ["", ".style", ".bars", ".curves", ".pictures", ".diagrams", ".steps", ".optimizers", ".augmentation", ".errors"],
+)
 def test_the_examples_in_the_docstrings_run(name: str) -> None:
     result = doctest.testmod(importlib.import_module("clslab.plots" + name))
     assert result.failed == 0
