@@ -240,8 +240,11 @@ def test_the_two_kinds_of_augmentation_have_different_names():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"augment": "blur"}, r"'blur' is unknown; choose one of resize.*or of plain, shift-flip"),
-        ({"augment": "resize"}, r"resnet9 is made for small pictures.*set augment to one of plain, shift-flip"),
+        ({"augment": "blur"}, r"'blur' is unknown; choose one of resize.*or of plain, shift, flip, shift-flip"),
+        (
+            {"augment": "resize"},
+            r"resnet9 is made for small pictures.*set augment to one of plain, shift, flip, shift-flip",
+        ),
         ({"augment": "resize", "model": "resnet18", "mix": "mixup"}, r"mix = 'mixup' mixes whole batches"),
         ({"train_part": "all"}, r'set train_part = "scratch", not \'all\''),
         ({"train_part": "head"}, r'set train_part = "scratch", not \'head\''),
