@@ -127,9 +127,7 @@ def execute(
     trained = train_task(task)
     trained.seconds += earlier
     run = _untested(recipe, splits, len(indices), trained)
-    single_view = _single_view(recipe, trained, splits)
-    if single_view is not None:
-        run.record("val" + SINGLE_VIEW, _said(single_view, splits.val))
+    single_view = _single_view(run, trained, splits)
     if test and splits.test is not None:
         test_once(trained.scorer, splits, run, single_view=single_view)
     run.peak_memory = peak_memory()
@@ -137,11 +135,13 @@ def execute(
     return run
 
 
-def _single_view(recipe: Recipe, trained: Trained, splits: Splits) -> Scorer | None:
-    """Where a run is scored in several views, how it is scored in one."""
-    if recipe.tta is None or trained.model is None:
+def _single_view(run: Run, trained: Trained, splits: Splits) -> Scorer | None:
+    """Where a run is scored in several views, how it is scored in one; its validation answers are recorded here."""
+    if run.recipe.tta is None or trained.model is None:
         return None
-    return network_scorer(trained.model, recipe.replace(tta=None), trained.machine, splits=splits)
+    scorer = network_scorer(trained.model, run.recipe.replace(tta=None), trained.machine, splits=splits)
+    run.record("val" + SINGLE_VIEW, _said(scorer, splits.val))
+    return scorer
 
 
 def _said(scorer: Scorer, pictures: ImageDataset) -> Predictions:

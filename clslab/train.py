@@ -284,26 +284,41 @@ def fit(
     _check_patience(patience, val)
     machine = _machine_for(machine, recipe, resume)
     reports = Reports(log, tensorboard, progress=progress, epochs=recipe.epochs)
-    # [fit]
     with reports, borrowed(model, training=True, machine=machine):
         state = TrainingState.start(model, train, recipe, machine, criterion, optimizer)
         if resume is not None:
             state.checkpoint.load(resume)
-        try:
-            for epoch in state.epochs(patience):
-                record = _one_epoch(state, train, val, epoch)
-                state.end_epoch(record)
-                reports.epoch(record)
-                if on_epoch is not None:
-                    on_epoch(record)
-                if checkpoint is not None:
-                    state.checkpoint.save(checkpoint)
-        except KeyboardInterrupt:
-            state.interrupt()
-        finally:
-            state.leave_best()
-    # [/fit]
+        _train_epochs(state, train, val, patience, reports, on_epoch, checkpoint)
     return state.history
+
+
+# [fit]
+def _train_epochs(
+    state: TrainingState,
+    train: Iterable[Any],
+    val: Iterable[Any] | None,
+    patience: int | None,
+    reports: Reports,
+    on_epoch: Callable[[dict[str, Any]], object] | None,
+    checkpoint: str | Path | None,
+) -> None:
+    """Epoch after epoch, until all are done, patience is out or Ctrl-C; the model is left with its best weights."""
+    try:
+        for epoch in state.epochs(patience):
+            record = _one_epoch(state, train, val, epoch)
+            state.end_epoch(record)
+            reports.epoch(record)
+            if on_epoch is not None:
+                on_epoch(record)
+            if checkpoint is not None:
+                state.checkpoint.save(checkpoint)
+    except KeyboardInterrupt:
+        state.interrupt()
+    finally:
+        state.leave_best()
+
+
+# [/fit]
 
 
 def _one_epoch(state: TrainingState, train: Iterable[Any], val: Iterable[Any] | None, epoch: int) -> dict[str, Any]:

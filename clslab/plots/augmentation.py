@@ -104,11 +104,7 @@ def strength_at_budget(
     >>> figure = strength_at_budget({"none": {10: (0.3, 0.28, 0.32)}, "strong": {10: (0.25, 0.23, 0.27)}},
     ...                             budget=10, alt="At ten epochs no augmentation is better.")
     """
-    table = checked_table(scores, "scores", same_keys=False)
-    budgets = sorted({length for row in table.values() for length in row})
-    positive(budgets, "budgets")
-    if budget not in budgets:
-        raise ValueError(f"budget is {budget}, and there are scores for {budgets}: choose one of them")
+    table, budgets = _checked_budgets(scores, budget)
     every = np.array([estimate for row in table.values() for estimate in row.values()])
     room = 0.08 * float(np.ptp(every)) or 1.0
     with house_style():
@@ -136,6 +132,18 @@ def strength_at_budget(
 
 
 # ---------------------------------------------------------------------------- pieces
+
+
+def _checked_budgets(
+    scores: Mapping[str, Mapping[int, Estimate]], budget: int
+) -> tuple[dict[str, dict[int, Floats]], list[int]]:
+    """The scores as arrays, and all budgets in rising order."""
+    table = checked_table(scores, "scores", same_keys=False)
+    budgets = sorted({length for row in table.values() for length in row})
+    positive(budgets, "budgets")
+    if budget not in budgets:
+        raise ValueError(f"budget is {budget}, and there are scores for {budgets}: choose one of them")
+    return table, budgets
 
 
 def _checked_columns(rows: Mapping[str, Sequence[ArrayLike]]) -> int:

@@ -22,10 +22,10 @@ from clslab.plots.style import (
     checked_array,
     house_style,
     percent,
+    short_name,
 )
 
 MOST_GROUPS = 24
-_LONGEST_NAME = 22  # letters of a group's name beside the axis
 _TICKS = (0, 1, 5, 20, 50, 100)  # per cent, on the colour bar
 
 
@@ -60,7 +60,7 @@ def confusion_blocks(
         figure = BookFigure(alt=alt, height=5.6, layout_passes=2)
         ax = figure.add_subplot()
         picture = ax.imshow(100 * shares, cmap=SEQUENTIAL, norm=PowerNorm(0.5, 0, 100), aspect="auto")
-        _blocks(ax, borders, [_short(name) for name in groups])
+        _blocks(ax, borders, [short_name(name) for name in groups])
         bar = figure.colorbar(picture, ax=ax, pad=0.02, fraction=0.05, aspect=40, ticks=_TICKS)
         bar.set_label("share of the row (%)", size=BASE)
         bar.outline.set_visible(False)
@@ -98,12 +98,6 @@ def _blocks(ax: Axes, borders: np.ndarray, names: Sequence[str]) -> None:
     for spine in ax.spines.values():
         spine.set_visible(False)
     ax.set(xlim=(-0.5, borders[-1] - 0.5), ylim=(borders[-1] - 0.5, -0.5))
-
-
-def _short(name: str) -> str:
-    """A name that fits beside the axis; what is cut off is marked."""
-    words = name.replace("_", " ")
-    return words if len(words) <= _LONGEST_NAME else words[: _LONGEST_NAME - 1].rstrip() + "…"
 
 
 def _told(counts: Floats, borders: np.ndarray, item: str) -> str:

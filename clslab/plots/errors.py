@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -30,9 +29,9 @@ from clslab.plots.style import (
     positive,
     same_length,
     series,
+    short_name,
 )
 
-_LONGEST_NAME = 24  # letters of a class beside an axis
 _DOTTED = (0, (2, 2))
 
 
@@ -193,7 +192,7 @@ def ranking_and_reliability(
         figure = BookFigure(alt=alt, height=5.4)
         top, bottom = figure.subplots(2, 1, height_ratios=(0.32 * len(shown) + 0.3, 2.8))
         top.barh(range(len(shown)), 100 * shown, color=PALETTE[0], edgecolor=WHITE)
-        top.set_yticks(range(len(shown)), [_one_line(name) for name in probabilities])
+        top.set_yticks(range(len(shown)), [short_name(name) for name in probabilities])
         top.invert_yaxis()
         top.tick_params(axis="y", length=0)
         top.set(xlim=(0, 100), xlabel="probability in one answer (%)")
@@ -290,7 +289,7 @@ def dot_rows(
         for index, look in enumerate(looks.values()):
             values = [row[index] for row in table.values()]
             ax.plot(values, range(len(table)), color=look.colour, marker=look.marker, linestyle="none")
-        ax.set_yticks(range(len(table)), [_one_line(name) for name in table])
+        ax.set_yticks(range(len(table)), [short_name(name) for name in table])
         ax.set(ylim=(len(table) - 0.5, -0.5), xlabel=x_label)
         ax.tick_params(axis="y", length=0)
         add_legend(figure, [_dot(look, name) for name, look in looks.items()])
@@ -305,10 +304,6 @@ def _letter(ax: Axes, x: float, y: float, letter: str) -> None:
     """A point with its letter above and right of it."""
     ax.plot([x], [y], "o", color=PALETTE[1], markersize=7)
     ax.annotate(letter, (x, y), xytext=(5, 4), textcoords="offset points", fontweight="bold")
-
-
-def _one_line(name: str) -> str:
-    return textwrap.shorten(name.replace("_", " "), _LONGEST_NAME, placeholder="…")
 
 
 def _dot(look: Series, name: str) -> Line2D:

@@ -120,13 +120,7 @@ def valley_step(
     >>> figure = valley_step([-1.0, 0.0, 1.0, 2.0], [2.0, 0.0, 2.0, 3.0], radius=0.5, weight=0.5, top=1.0, after=0.2,
     ...                      alt="The weight goes to the valley.")
     """
-    weights, heights = checked_array(places, "places"), checked_array(losses, "losses")
-    same_length({"places": weights.size, "losses": heights.size})
-    if (np.diff(weights) <= 0).any():
-        raise ValueError("places do not rise; sort them, and the losses with them")
-    for name, place in (("weight", weight), ("top", top)):
-        if not weights[0] <= place <= weights[-1]:
-            raise ValueError(f"{name} is {place:g}, places go from {weights[0]:g} to {weights[-1]:g}; pass more places")
+    weights, heights = _checked_valleys(places, losses, {"weight": weight, "top": top})
     around, worst = _worst_within(weights, heights, radius)
     (foot, peak), lowest = np.interp([weight, top], weights, heights), float(around[worst.argmin()])
     with house_style():
@@ -150,6 +144,18 @@ def valley_step(
 
 
 # ---------------------------------------------------------------------------- pieces
+
+
+def _checked_valleys(places: ArrayLike, losses: ArrayLike, inside: Mapping[str, float]) -> tuple[Floats, Floats]:
+    """Places and losses as arrays, if the places rise and hold what is to lie inside of them."""
+    weights, heights = checked_array(places, "places"), checked_array(losses, "losses")
+    same_length({"places": weights.size, "losses": heights.size})
+    if (np.diff(weights) <= 0).any():
+        raise ValueError("places do not rise; sort them, and the losses with them")
+    for name, place in inside.items():
+        if not weights[0] <= place <= weights[-1]:
+            raise ValueError(f"{name} is {place:g}, places go from {weights[0]:g} to {weights[-1]:g}; pass more places")
+    return weights, heights
 
 
 def _checked_places(path: ArrayLike, name: str) -> Floats:

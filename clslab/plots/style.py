@@ -231,6 +231,16 @@ def wrapped_name(name: str, width: int = 20) -> str:
     return textwrap.fill(str(name), width, break_long_words=False)
 
 
+def short_name(name: str, letters: int = 22) -> str:
+    """A name with spaces for underscores that fits beside an axis; what is cut off is marked.
+
+    >>> short_name("large_carnivores", 10)
+    'large car…'
+    """
+    words = name.replace("_", " ")
+    return words if len(words) <= letters else words[: letters - 1].rstrip() + "…"
+
+
 def line_handle(look: Series, label: str, *, marker: bool = True) -> Line2D:
     """The legend's sample of a series drawn as a line."""
     symbol = look.marker if marker else "None"
