@@ -12,7 +12,8 @@ mode           what is trained
 =============  ========================================================================================================
 
 Besides: `shallow`, `adapter`, `temporal` and `cuts` of `clslab.models.multilayer.MultilayerNet`, and `levels`, which
-picks levels of the tree by number, coarse to fine; the finest is always the last one.
+picks levels of the tree by number, coarse to fine; the finest is always the last one. `tree = "random"` puts a tree of
+the same shape in place of the true one, drawn by the recipe's seed: what still helps is not knowledge in the tree.
 
 What a record keeps are the answers of the finest head; what the coarse heads said about the validation split stands in
 its notes.
@@ -40,11 +41,12 @@ from clslab.task import Scorer, Task, Trained, count_parameters, epochs_of, note
 from clslab.taxonomy import Taxonomy
 
 MODES = ("flat", "joint", "two-stage")
-OPTIONS = ("mode", "levels", "shallow", "adapter", "temporal", "cuts", "first_epochs", "weights", "starts")
+OPTIONS = ("mode", "tree", "levels", "shallow", "adapter", "temporal", "cuts", "first_epochs", "weights", "starts")
 """What `Recipe.hierarchy` may hold."""
 
+TREES = ("true", "random")
 _OF_THE_NETWORK = ("shallow", "adapter", "temporal", "cuts")
-_OF_MODE = {"flat": ("temporal",), "joint": ("temporal", "cuts", "adapter", "weights", "starts")}
+_OF_MODE = {"flat": ("temporal",), "joint": ("tree", "temporal", "cuts", "adapter", "weights", "starts")}
 
 
 def tree_of(taxonomy: Taxonomy | None, recipe: Recipe) -> Taxonomy:
@@ -73,7 +75,10 @@ def tree_of(taxonomy: Taxonomy | None, recipe: Recipe) -> Taxonomy:
     chosen = [taxonomy.levels - 1] if mode == "flat" else settings.get("levels", list(range(taxonomy.levels)))
     if chosen != sorted(set(chosen)) or not chosen or chosen[0] < 0 or chosen[-1] != taxonomy.levels - 1:
         raise ValueError(f"hierarchy.levels = {chosen}; give rising numbers that end with {taxonomy.levels - 1}")
-    return Taxonomy.from_paths([tuple(path[level] for level in chosen) for path in taxonomy.paths])
+    if settings.get("tree", "true") not in TREES:
+        raise ValueError(f"hierarchy.tree = {settings['tree']!r} is unknown; choose one of {', '.join(TREES)}")
+    picked = Taxonomy.from_paths([tuple(path[level] for level in chosen) for path in taxonomy.paths])
+    return picked.shuffled(recipe.seed) if settings.get("tree") == "random" else picked
 
 
 def network(task: Task, *, in_channels: int = 3) -> MultilayerNet:

@@ -97,6 +97,27 @@ class Taxonomy:
         self.nodes(level)  # refuses a level that does not exist
         return self._table[self._leaves(labels), level]
 
+    def shuffled(self, seed: int) -> Taxonomy:
+        """A tree of the same shape whose leaves are dealt to its places at random: the control for what a tree knows.
+
+        The leaves keep their numbers and names; the nodes above them are called "group 1", "group 2", …, since their
+        own names would no longer be true.
+
+        Raises:
+            ValueError: if two leaves that bear one name come under one parent.
+
+        Taught in chapter 15.
+
+        >>> tree = Taxonomy.from_paths([("fish", "ray"), ("fish", "shark"), ("tree", "oak"), ("tree", "elm")])
+        >>> tree.shuffled(0).paths
+        (('group 2', 'ray'), ('group 1', 'shark'), ('group 1', 'oak'), ('group 2', 'elm'))
+        """
+        places = np.random.default_rng(seed).permutation(len(self.paths))
+        groups = self._table[places, :-1] + 1
+        return Taxonomy.from_paths(
+            [(*(f"group {group}" for group in above), leaf[-1]) for above, leaf in zip(groups, self.paths, strict=True)]
+        )
+
     def lca_height(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.int64]:
         """Height of the lowest common ancestor of leaves a and b, in edges above the leaves.
 

@@ -98,6 +98,14 @@ def test_levels_can_be_picked():
     assert flat.paths == (("s0",), ("s1",), ("s2",))
 
 
+def test_a_random_tree_is_another_one_for_each_seed():
+    tree = Taxonomy.from_paths([(f"super{leaf // 5}", f"class{leaf}") for leaf in range(100)])
+    joint = BASE.replace(hierarchy={"mode": "joint", "tree": "random"})
+    drawn = [levels.tree_of(tree, joint.replace(seed=seed)) for seed in (0, 1, 0)]
+    assert drawn[0] == drawn[2] != drawn[1]
+    assert levels.tree_of(tree, joint.replace(hierarchy={"mode": "joint", "tree": "true"})) == tree
+
+
 def test_the_loss_of_each_mode():
     def weights(hierarchy, count=2):
         return levels.loss_of(BASE.replace(hierarchy=hierarchy), count).rows
@@ -145,6 +153,8 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(tmp_path, recorded):
         ({"hierarchy": {"mode": "joint", "first_epochs": 3}}, "hierarchy.first_epochs has no meaning"),
         ({"hierarchy": {"mode": "joint", "levels": [0]}}, r"hierarchy.levels = \[0\]"),
         ({"hierarchy": {"mode": "joint", "levels": [1, 0]}}, r"hierarchy.levels = \[1, 0\]"),
+        ({"hierarchy": {"mode": "flat", "tree": "random"}}, "hierarchy.tree has no meaning"),
+        ({"hierarchy": {"mode": "joint", "tree": "shuffled"}}, "'shuffled' is unknown; choose one of true, random"),
         ({"hierarchy": {"mode": "joint"}, "mix": "mixup"}, "mix = 'mixup'"),
         ({"hierarchy": {"mode": "joint"}, "loss": "focal"}, "loss = 'focal'"),
         ({"hierarchy": {"mode": "joint"}, "data": "debris", "augment": "resize"}, "choose an augment of"),

@@ -94,3 +94,26 @@ def test_labels_outside_are_refused(cifar_like, labels):
 def test_scores_are_no_labels(cifar_like):
     with pytest.raises(ValueError, match="of type float64"):
         cifar_like.lca_height([0.5], [1])
+
+
+def test_a_shuffled_tree_has_the_shape_and_leaves_of_the_true_one_and_no_more_in_common_than_chance(cifar_like):
+    leaves = np.arange(100)
+    together = cifar_like.lca_height(leaves[:, None], leaves[None, :]) == 1
+    kept = []
+    for seed in range(200):
+        mixed = cifar_like.shuffled(seed)
+        assert [path[-1] for path in mixed.paths] == [path[-1] for path in cifar_like.paths]
+        assert np.bincount(mixed.coarsen(leaves, 0)).tolist() == [5] * 20
+        kept.append((mixed.lca_height(leaves[:, None], leaves[None, :]) == 1)[together].mean())
+    # A pair of siblings stays one with probability 4/99; 200 pairs a draw, of which few are independent.
+    assert np.mean(kept) == pytest.approx(4 / 99, abs=0.005)
+
+
+def test_a_shuffled_tree_keeps_its_upper_levels_together():
+    paths = [
+        (order, f"{order}{family}", f"{order}{family}{leaf}") for order in "ab" for family in "xyz" for leaf in "12"
+    ]
+    mixed = Taxonomy.from_paths(paths).shuffled(3)
+    assert [mixed.num_classes(level) for level in range(3)] == [2, 6, 12]
+    assert len({path[:2] for path in mixed.paths}) == 6  # no family stands under two orders
+    assert not {"a", "ax"} & {name for path in mixed.paths for name in path}
