@@ -31,8 +31,8 @@ phone's margins. Legends stand above the axes, notes below; lettered marks expla
 `diagrams` drawings from numbers, `steps` the time of a training step, `learning_rate` range tests and sweeps,
 `thresholds` curves over all thresholds, `blocks` a confusion matrix of many classes, `networks` what networks cost,
 `optimizers` paths to a minimum, `augmentation` policies and strengths, `errors` rare
-classes, thresholds and confidences, `abstention` answers that are kept, and scores in groups, `sound` waveforms and
-spectrograms:
+classes, thresholds and confidences, `luck` tries that are all worth the same, `abstention` answers that are kept, and
+scores in groups, `trees` labels that have relatives, `sound` waveforms and spectrograms:
 
     score_bars({"head": {"val": est, "test": est}}, n=212, seeds=5, chance=0.5, alt=...)
     leak_bars({"solar": est_random}, {"solar": est_grouped}, {"solar": est_difference}, n=426, seeds=5, alt=...)
@@ -46,6 +46,7 @@ spectrograms:
     annotated_log({"train": [E], "val": [E], "test": [E]}, accuracies, notes={5: "collapse"}, alt=...)
     size_curve({"head": {10: est, 100: est}}, chance=0.5, alt=...)
     best_of_k({"n = 200": {1: est, 10: est}}, truth=0.9, alt=...)
+    tries_so_far([0.88, 0.9, 0.87], tries=2, truth=0.885, alt=...)
     interval_width({"accuracy 90 %": {100: 0.059}}, sizes={212: "debris"}, margins={0.007: "S4's gain"}, alt=...)
     probe_by_depth({"solar": {"stem": est, "head": est}}, chance={"solar": 0.5}, alt=...)
     time_and_accuracy({"head": (12.0, est)}, footnote="two CPU cores", alt=...)
@@ -82,6 +83,8 @@ spectrograms:
     label_tree([("fish", "ray"), ("fish", "shark")], levels=["order", "species"], alt=...)
     tree_mistakes(counts, [("fish", "ray"), ("fish", "shark")], level=0, alt=...)
     loss_panels({"flat": {"train": [S, E]}, "fixed": {"stage one, coarse labels": [S, E], "train": [S, E]}}, alt=...)
+    answers_by_level({"species": (0.5, 0.1), "family": (0.2, 0.1)}, silent=0.1, alt=...)
+    way_to_last_layer({"class": {"stem": est, "head": est}}, layer="stem", alt=...)
     waveforms({"a tone": [T], "two clicks": [T]}, rate=22_050, alt=...)
     spectra({"Hann": (hertz, decibels)}, marks={1000: "the tone"}, alt=...)
     filter_bank([M, F], hertz, alt=...)
@@ -127,6 +130,7 @@ from clslab.plots.errors import (
     threshold_panels,
 )
 from clslab.plots.learning_rate import lr_curves, lr_position, lr_sweep
+from clslab.plots.luck import tries_so_far
 from clslab.plots.networks import cost_map
 from clslab.plots.optimizers import bowl_paths, valley_step
 from clslab.plots.pictures import (
@@ -147,13 +151,14 @@ from clslab.plots.sound import (
 from clslab.plots.steps import lanes, occupancy_log, speed_ups, step_timeline
 from clslab.plots.style import PALETTE, BookFigure
 from clslab.plots.thresholds import precision_recall_curves, roc_curves
-from clslab.plots.trees import label_tree, loss_panels, tree_mistakes
+from clslab.plots.trees import answers_by_level, label_tree, loss_panels, tree_mistakes, way_to_last_layer
 
 __all__ = [
     "PALETTE",
     "BookFigure",
     "Layer",
     "annotated_log",
+    "answers_by_level",
     "batch_norm_modes",
     "best_of_k",
     "bowl_paths",
@@ -202,8 +207,10 @@ __all__ = [
     "threshold_panels",
     "time_and_accuracy",
     "tree_mistakes",
+    "tries_so_far",
     "valley_step",
     "waveforms",
+    "way_to_last_layer",
     "window_trade",
     "worst_errors",
 ]

@@ -164,6 +164,7 @@ def forest(
     margin: float | None = None,
     x_label: str = "difference (points)",
     favours: tuple[str, str] | None = None,
+    xlim: tuple[float, float] | None = None,
     footnote: str | None = None,
 ) -> BookFigure:
     """Forest plot: differences with intervals, the zero line and the band of what would not matter.
@@ -174,6 +175,7 @@ def forest(
         margin: the smallest difference that matters, a fraction above 0; drawn as a band about 0.
         x_label: quantity and unit.
         favours: what lies left and right of zero.
+        xlim: ends of the axis, fractions, so that frames of a slider can be compared; None shows what there is.
         footnote: one more line below.
 
     Raises:
@@ -202,6 +204,8 @@ def forest(
         _rows(ax, list(rows), width=16)
         ax.set_xlabel(x_label)
         ax.margins(x=0.08)
+        if xlim is not None:
+            ax.set_xlim(100 * xlim[0], 100 * xlim[1])
         band = f"shaded: within ±{100 * margin:g} points, too small to matter" if margin else None
         sides = f"left of 0: {favours[0]}; right of 0: {favours[1]}" if favours else None
         add_footnote(figure, sides, band, footnote)

@@ -22,14 +22,18 @@ from clslab.plots.style import (
     GREY,
     INK,
     PALETTE,
+    RIGHT,
     RULE,
     SMALL,
     WHITE,
+    WRONG,
     BookFigure,
+    Estimate,
     Floats,
     add_footnote,
     add_legend,
     checked_array,
+    checked_rates,
     house_style,
     series,
     short_name,
@@ -224,6 +228,129 @@ def loss_panels(
         axes[len(axes) // 2].set_xlabel("epoch")
         add_legend(figure, [Line2D([], [], color=GREY, linestyle=_DASHES[split], label=split) for split in used])
         add_footnote(figure, footnote)
+    return figure
+
+
+def answers_by_level(
+    answers: Mapping[str, tuple[float, float]],
+    *,
+    silent: float,
+    alt: str,
+    item: str = "clips",
+    footnote: str | None = None,
+) -> BookFigure:
+    """How precise the answers are, and how many of each kind are right: a frame of a slider.
+
+    A row for each level, and one for no answer. A bar divides the answers of a level into right and wrong ones; all
+    rows together are 100 %, on the same axis in every frame.
+
+    Args:
+        answers: level, from the finest to the coarsest -> (share right, share wrong), fractions of all items.
+        silent: share of the items that get no answer, a fraction.
+        alt: what the figure shows.
+        item: what is answered.
+        footnote: a line below.
+
+    Raises:
+        ValueError: for no level, values that are no fractions, or shares that do not sum to 1.
+
+    Taught in chapter 15.
+
+    >>> figure = answers_by_level({"species": (0.5, 0.1), "family": (0.2, 0.1)}, silent=0.1,
+    ...                           alt="Six of ten clips get a species.")
+    """
+    if not answers:
+        raise ValueError("answers is empty: pass at least one level")
+    table = np.array([checked_array(pair, f"answers[{level!r}]") for level, pair in answers.items()])
+    quiet = float(checked_rates(checked_array([silent], "silent"), "silent")[0])
+    if abs(checked_rates(table, "answers").sum() + quiet - 1) > 1e-6:
+        raise ValueError(f"the shares sum to {table.sum() + quiet:g}: pass fractions of all {item}, 1 in all")
+    rows = [*answers, "no answer"]
+    with house_style():
+        figure = BookFigure(alt=alt, height=1.5 + 0.42 * len(rows))
+        ax = figure.add_subplot()
+        left = np.zeros(len(answers))
+        looks: dict[str, dict[str, Any]] = {
+            "right": {"facecolor": RIGHT},
+            "wrong": {"facecolor": WRONG, "hatch": "///"},
+        }
+        handles = []
+        for (word, look), part in zip(looks.items(), table.T, strict=True):
+            ax.barh(np.arange(len(answers)), 100 * part, left=100 * left, height=0.66, edgecolor=WHITE, **look)
+            handles.append(Patch(edgecolor=WHITE, label=word, **look))
+            left = left + part
+        ax.barh([len(answers)], [100 * quiet], height=0.66, color=GREY, edgecolor=WHITE)
+        for place, share in enumerate([*left, quiet]):
+            ax.text(100 * share + 1.2, place, f"{100 * share:.0f} %", va="center")
+        ax.set_yticks(range(len(rows)), rows)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(visible=False, axis="y")
+        ax.set(xlim=(0, 112), ylim=(len(rows) - 0.4, -0.6), xticks=range(0, 101, 25), xlabel=f"share of all {item} (%)")
+        add_legend(figure, handles)
+        add_footnote(figure, footnote)
+    return figure
+
+
+def way_to_last_layer(
+    shares: Mapping[str, Mapping[str, Estimate]],
+    *,
+    layer: str,
+    alt: str,
+    footnote: str | None = None,
+) -> BookFigure:
+    """How much of the way from chance to the last layer each question has gone at one layer: a frame of a slider.
+
+    The axis is the same for every layer, so that frames can be compared. The other layers are hollow.
+
+    Args:
+        shares: question -> layer, from shallow to deep -> (value, low, high), 0 at chance and 1 at the last layer; the
+            same layers for every question.
+        layer: the one that stands out.
+        alt: what the figure shows.
+        footnote: a line below.
+
+    Raises:
+        ValueError: for an empty mapping, differing layers, a layer that is none of them, NaN, or a value outside its
+            interval.
+
+    Taught in chapter 15.
+
+    >>> figure = way_to_last_layer({"class": {"stem": (0.1, 0.0, 0.2), "head": (1.0, 0.9, 1.1)}}, layer="stem",
+    ...                            alt="The stem has gone a tenth of the way.")
+    """
+    looks = series(list(shares))
+    layers = list(next(iter(shares.values())))
+    if layer not in layers:
+        raise ValueError(f"layer = {layer!r} is none of the layers {layers}")
+    table: dict[str, Floats] = {}
+    for question, row in shares.items():
+        if list(row) != layers:
+            raise ValueError(f"shares[{question!r}] has {list(row)}, the first has {layers}: pass the same layers")
+        estimates = [checked_array(row[one], f"shares[{question!r}][{one!r}]") for one in layers]
+        if any(one.shape != (3,) or not one[1] <= one[0] <= one[2] for one in estimates):
+            raise ValueError(f"shares[{question!r}]: pass (value, low, high) in this order, with low <= value <= high")
+        table[question] = 100 * np.array(estimates)
+    every = np.concatenate(list(table.values()))
+    with house_style():
+        figure = BookFigure(alt=alt, height=1.7 + 0.55 * len(table))
+        ax = figure.add_subplot()
+        for level in (0, 100):
+            ax.axvline(level, color=GREY, linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
+        for place, (question, estimates_of) in enumerate(table.items()):
+            others = [one for one, name in zip(estimates_of, layers, strict=True) if name != layer]
+            ax.plot(
+                [one[0] for one in others], [place] * len(others), "o", color=GREY, markerfacecolor=WHITE, zorder=1.5
+            )
+            value, low, high = estimates_of[layers.index(layer)]
+            look = looks[question]
+            ax.plot([low, high], [place, place], color=look.colour, linewidth=2.2)
+            ax.plot([value], [place], color=look.colour, marker=look.marker, markersize=10)
+        ax.set_yticks(range(len(table)), list(table))
+        ax.tick_params(axis="y", length=0)
+        room = 0.05 * float(max(every.max(), 100) - min(every.min(), 0))
+        ax.set_xlim(min(every.min(), 0) - room, max(every.max(), 100) + room)
+        ax.set(ylim=(len(table) - 0.5, -0.5), xlabel="way from chance (0) to the last layer (100)")
+        add_footnote(figure, "hollow: the other layers; whiskers: 95 % interval", footnote)
     return figure
 
 

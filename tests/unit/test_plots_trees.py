@@ -41,6 +41,38 @@ def test_stage_two_begins_after_stage_one():
     assert [line.get_xdata()[0] for line in fixed.lines if len(line.get_xdata()) == 3] == [3, 3]  # a seed and the mean
 
 
+def test_answers_of_all_levels_and_silence_are_the_whole():
+    answers = {"species": (0.5, 0.1), "genus": (0.0, 0.05), "family": (0.2, 0.05)}
+    ax = plots.answers_by_level(answers, silent=0.1, alt=ALT).axes[0]
+    right, wrong, silent = ([bar.get_width() for bar in bars] for bars in ax.containers)
+    assert right == pytest.approx([50, 0, 20])
+    assert wrong == pytest.approx([10, 5, 5])
+    assert silent == pytest.approx([10])
+    assert [bar.get_x() for bar in ax.containers[1]] == pytest.approx([50, 0, 20])  # behind the right ones
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["species", "genus", "family", "no answer"]
+    assert [text.get_text() for text in ax.texts] == ["60 %", "5 %", "25 %", "10 %"]
+
+
+WAYS = {
+    "class": {"stem": (0.1, 0.0, 0.2), "b4": (0.6, 0.5, 0.7), "head": (1.0, 0.9, 1.1)},
+    "superclass": {"stem": (0.3, 0.2, 0.4), "b4": (0.7, 0.6, 0.8), "head": (1.0, 0.95, 1.05)},
+}
+
+
+def test_one_layer_stands_out_and_all_frames_have_the_same_axis():
+    limits = set()
+    for place, layer in enumerate(("stem", "b4", "head")):
+        ax = plots.way_to_last_layer(WAYS, layer=layer, alt=ALT).axes[0]
+        lines = ax.lines[2:]  # after those of chance and of the last layer
+        for row, (others, whisker, dot) in enumerate(zip(lines[0::3], lines[1::3], lines[2::3], strict=True)):
+            estimates = 100 * np.array(list(list(WAYS.values())[row].values()))
+            assert dot.get_xdata() == pytest.approx(estimates[place, :1])
+            assert whisker.get_xdata() == pytest.approx(estimates[place, 1:])
+            assert others.get_xdata() == pytest.approx(np.delete(estimates[:, 0], place))
+        limits.add(ax.get_xlim())
+    assert len(limits) == 1
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -51,6 +83,12 @@ def test_stage_two_begins_after_stage_one():
         (lambda: plots.tree_mistakes(COUNTS, PATHS, names=["right"], alt=ALT), "heights 0 to 2"),
         (lambda: plots.loss_panels({"a": {"test": [1.0]}}, alt=ALT), "has split 'test'"),
         (lambda: plots.loss_panels({}, alt=ALT), "pass 1 to 3"),
+        (lambda: plots.answers_by_level({}, silent=1.0, alt=ALT), "pass at least one level"),
+        (lambda: plots.answers_by_level({"a": (0.5, 0.2)}, silent=0.2, alt=ALT), "the shares sum to 0.9"),
+        (lambda: plots.answers_by_level({"a": (50, 20)}, silent=0.3, alt=ALT), "divide percentages"),
+        (lambda: plots.way_to_last_layer(WAYS, layer="b9", alt=ALT), "'b9' is none of the layers"),
+        (lambda: plots.way_to_last_layer(WAYS | {"x": {"b4": (0, 0, 0)}}, layer="b4", alt=ALT), "pass the same layers"),
+        (lambda: plots.way_to_last_layer({"x": {"b4": (0.5, 0.6, 0.7)}}, layer="b4", alt=ALT), "low <= value <= high"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(call, message):
