@@ -11,13 +11,17 @@ CHAPTER_JOBS = 2
 CONSTRAINTS = constraints.txt
 TORCH =
 TORCHVISION =
+# Only where it is said on the command line: gettext has a variable of this name in the environment.
+IN = $(if $(filter command,$(origin LANGUAGE)),--language $(LANGUAGE))
 
 help:
-	@echo "make book                run all chapters and build the site (CLSLAB_PROFILE=smoke|cpu|gpu)"
+	@echo "make book                run all chapters and build the site (CLSLAB_PROFILE=smoke|cpu|gpu; LANGUAGE=zh_CN)"
 	@echo "make publish             the site that may be public: stand-ins, and what book/published.toml lists, credited"
+	@echo "make pdf                 the whole book as a PDF, by Chromium; PUBLIC=1 from the site of make publish"
 	@echo "make chapter NAME=...    run and show one chapter, e.g. NAME=05_fine_tuning"
 	@echo "make notebooks           write the notebooks beside the chapters"
-	@echo "make test                everything that CI proves: lint, types, unit, chapters, strict book"
+	@echo "make catalogues          bring the translations up to date with the pages; PAGE=... begins that of a page"
+	@echo "make test                everything that CI proves: lint, types, unit, chapters, strict book, pages in a browser"
 	@echo "make lint|format|types|unit|chapters|site-smoke    parts of it"
 	@echo "make site-check          open every page of that site in a browser: axe, phone, weight, no request outside"
 	@echo "make costs               measure what every page costs and write it into the pages"
@@ -57,19 +61,26 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 book: $(STAMP)
-	@$(PY) -m book.tools.build
+	@$(PY) -m book.tools.build $(IN)
 
 publish: $(STAMP)
 	@$(PY) -m book.tools.publish
+
+# From the finished site, without a network. A machine without a Chromium is told how to get one.
+pdf: $(STAMP)
+	@$(PY) -m book.tools.pdf $(if $(PUBLIC),--public)
 
 vendor: $(STAMP)
 	@$(PY) -m book.tools.vendor $(VENDOR)
 
 chapter: $(STAMP)
-	@$(PY) -m book.tools.build --chapter "$(NAME)"
+	@$(PY) -m book.tools.build --chapter "$(NAME)" $(IN)
 
 notebooks: $(STAMP)
 	@$(PY) -m book.tools.pairs --jobs $(CHAPTER_JOBS)
+
+catalogues: $(STAMP)
+	@$(PY) -m book.tools.translate $(IN) --page "$(PAGE)"
 
 costs: $(STAMP)
 	@$(PY) -m book.tools.build --record-costs
@@ -103,6 +114,7 @@ homework-template: $(STAMP)
 	@$(PY) -m book.grading.homework "$(DEST)"
 
 test: lint types unit chapters site-smoke
+	@$(MAKE) --no-print-directory site-check
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -127,11 +139,11 @@ chapters-gpu: $(STAMP)
 	$(PY) tests/chapters/run.py --profile gpu --jobs 1 $(if $(REPORT),--report $(REPORT))
 
 site-smoke: $(STAMP)
-	CLSLAB_PROFILE=smoke $(PY) -m book.tools.build --output _build/smoke
+	CLSLAB_PROFILE=smoke $(PY) -m book.tools.build --output _build/smoke --language zh_CN
 
 # In a browser, on the site that site-smoke built. A machine without a Chromium is told so: pip cannot bring one.
 site-check: $(STAMP)
-	@if $(PY) tests/site/browsing.py; then $(PY) -m pytest -n $(CHAPTER_JOBS) --dist loadgroup tests/site; \
+	@if $(PY) -m book.tools.browser; then $(PY) -m pytest -n $(CHAPTER_JOBS) --dist loadgroup tests/site; \
 	else echo "NOT DONE: no page was opened in a browser. \`make browser\` fetches one; then \`make site-check\`."; fi
 
 # A Chromium for site-check, where the system has none.
@@ -162,4 +174,4 @@ clean:
 distclean: clean
 	rm -rf .venv
 
-.PHONY: help install book publish vendor chapter notebooks costs numbers data-sheets address student student-branch release grade leaks homework-template test lint format types unit chapters chapters-gpu site-smoke site-check browser links colab versions bench clean distclean
+.PHONY: help install book publish pdf vendor chapter notebooks catalogues costs numbers data-sheets address student student-branch release grade leaks homework-template test lint format types unit chapters chapters-gpu site-smoke site-check browser links colab versions bench clean distclean

@@ -4,8 +4,9 @@ Every graded solution and hidden test holds one random word, the canary. Where i
 can read, an answer has leaked. `make leaks` searches the repository, the built sites with their sources and search
 index, the student tree, released assignments and what else is named (`make leaks FOLDERS=submitted-graded/feedback`).
 
-Files are read as they are, and as what they hold: the members of zip and gzip files, the compressed streams of a PDF,
-and base64 text of notebooks and pages. What is encrypted or drawn as a picture is not found.
+Files are read as they are, and as what they hold: the members of zip and gzip files, base64 text of notebooks and
+pages, and a PDF's streams and words, also where a line ends within a word. What is encrypted or drawn as a picture is
+not found.
 """
 
 from __future__ import annotations
@@ -23,16 +24,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pypdf import PdfReader
+from pypdf.errors import PyPdfError
+
 from book.grading.homework import ROOT, VARIABLE, HomeworkError, instructor_folder, load
 
 PUBLISHED = (
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "book", "chapters", "clslab", "benchmarks", "tests", "student",
-    "_build/html", "_build/smoke", "_build/preview", "_build/pdf", "_build/grading/release",
+    "_build/html", "_build/pdf", "_build/public", "_build/smoke", "_build/preview", "_build/grading/release",
 )  # fmt: skip
 """What leaves the machine, relative to the root of the repository; what does not exist is passed over."""
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\n\\]{64,}={0,2}")
 _PDF_STREAM = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
+_PDF_HEX = re.compile(rb"<([0-9A-Fa-f\s]{16,})>")
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def find(canary: str, places: Iterable[Path], *, skip: Sequence[Path] = ()) -> l
         skip: folders to pass over, such as the one in which the word belongs.
 
     Raises:
-        ValueError: if the word is empty, or there is no such place.
+        ValueError: if the word is empty, there is no such place, or a PDF cannot be read.
     """
     if not canary:
         raise ValueError("the canary is empty, and so stands in every file; give the word of canary.txt")
@@ -96,11 +101,7 @@ def _unpacked(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
             for member in archive.namelist():
                 yield member, archive.read(member)
     if content[:5] == b"%PDF-":
-        for number, stream in enumerate(_PDF_STREAM.findall(content)):
-            try:
-                yield f"stream {number}", zlib.decompress(stream)
-            except zlib.error:
-                continue  # a picture or a font, packed in another way
+        yield from _of_pdf(name, content)
     if name.endswith((".ipynb", ".html", ".json", ".js")):
         for number, text in enumerate(_BASE64.findall(content)):
             plain = re.sub(rb"\\n|[\n\\]", b"", text)
@@ -113,6 +114,35 @@ def _unpacked(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
                 yield f"base64 {number}, zlib", zlib.decompress(decoded)
             except zlib.error:
                 continue
+
+
+def _of_pdf(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
+    """The streams of a PDF, and its words.
+
+    The letters of a page are numbers of glyphs, so its words are only found by reading it. Bookmarks, alternative texts
+    and the like stand in the streams, some of them in UTF-16.
+    """
+    yield "UTF-16", content[5:].replace(b"\0", b"")  # without the sign of a PDF, or it would be read once more
+    for number, stream in enumerate(_PDF_STREAM.findall(content)):
+        try:
+            plain = zlib.decompress(stream)
+        except zlib.error:
+            continue  # a picture or a font, packed in another way
+        yield f"stream {number}", plain
+        yield f"stream {number}, UTF-16", plain.replace(b"\0", b"")
+        yield f"stream {number}, hex", b"\n".join(map(_from_hex, _PDF_HEX.findall(plain)))
+    try:
+        words = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(content)).pages)
+    except PyPdfError as error:
+        raise ValueError(f"{name} cannot be read as a PDF ({error}); make it again, or take it away") from error
+    yield "words", words.encode("utf-8")
+    yield "words, without gaps", "".join(words.split()).encode("utf-8")
+
+
+def _from_hex(digits: bytes) -> bytes:
+    """A string of a PDF that is written in hexadecimal digits."""
+    packed = b"".join(digits.split())
+    return bytes.fromhex(packed[: len(packed) // 2 * 2].decode("ascii")).replace(b"\0", b"")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,6 +3,8 @@
 The pages run first, each in a kernel of its own (`book.tools.execute`), then Jupyter Book makes
 the site from their results with every warning an error, then the site is looked over once more
 (`book.tools.checks`). A build for which nothing changed ends after the hash of its inputs.
+
+Each further language is one more site inside the first, made at the same time from the same results.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from book.tools import checks, costs, provenance
+from book.tools import catalogues, checks, costs, language, provenance
 from book.tools.execute import (
     Execution,
     cache_folder,
@@ -34,7 +37,9 @@ from book.tools.execute import (
 from book.tools.pages import BookError, Page, find_page, pages
 
 PROFILES = ("smoke", "cpu", "gpu")
-EXTENSIONS = tuple(f"book.tools.{name}" for name in ("provenance", "overview", "reference", "launch", "theme"))
+EXTENSIONS = tuple(
+    f"book.tools.{name}" for name in ("provenance", "overview", "reference", "launch", "language", "theme")
+)
 """Our own Sphinx extensions; they are named here since `_config.yml` is read by tools that do not have them."""
 CONFIGURATION = ("_config.yml", "_toc.yml", "CHANGELOG.md")
 
@@ -48,12 +53,14 @@ class Job:
         output: folder whose `_build/html` becomes the site.
         profile: `smoke`, `cpu` or `gpu`.
         jobs: pages that run at once.
+        languages: further languages that the site is made in.
     """
 
     root: Path
     output: Path
     profile: str
     jobs: int
+    languages: tuple[str, ...] = ()
 
     @property
     def site(self) -> Path:
@@ -84,37 +91,40 @@ def usual_jobs() -> int:
     return 1 if chosen_profile() == "gpu" else min(4, os.cpu_count() or 1)
 
 
-def site_key(root: Path, profile: str) -> str:
+def site_key(root: Path, profile: str, languages: Sequence[str] = ()) -> str:
     """Hash of everything that the site is made from."""
     files = [root / name for name in CONFIGURATION if (root / name).is_file()]
     files += files_below(root / "book")
     if (root / "chapters").is_dir():
         files += [path for path in files_below(root / "chapters") if path.suffix != ".ipynb"]
-    return digest(root, files, environment_key(root, profile))
+    return digest(root, files, environment_key(root, profile), *languages)
 
 
-def configuration(job: Job, cache: Path) -> dict[str, Any]:
-    """`_config.yml` with the folder of the execution cache filled in."""
+def configuration(job: Job, cache: Path, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`_config.yml` with the folder of the execution cache filled in, and more settings for Sphinx."""
     config: dict[str, Any] = yaml.safe_load((job.root / "_config.yml").read_text("utf-8"))
     config.setdefault("execute", {}).update({"execute_notebooks": "cache", "cache": str(cache)})
     sphinx = config.setdefault("sphinx", {})
     sphinx.setdefault("extra_extensions", []).extend(EXTENSIONS)
-    sphinx.setdefault("config", {})["page_runs"] = str(job.page_runs)
+    sphinx.setdefault("config", {}).update({"page_runs": str(job.page_runs), **(settings or {})})
     return config
 
 
-def run_sphinx(job: Job, cache: Path, *, strict: bool = True, toc: Path | None = None) -> tuple[int, str]:
+def run_sphinx(
+    job: Job, cache: Path, *, strict: bool = True, toc: Path | None = None, settings: dict[str, Any] | None = None
+) -> tuple[int, str]:
     """Calls Jupyter Book on the results in the cache; returns its exit status and what it printed."""
     folder = job.output / "_build"
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.yml"
-    config.write_text(yaml.safe_dump(configuration(job, cache)), encoding="utf-8")
+    config.write_text(yaml.safe_dump(configuration(job, cache, settings)), encoding="utf-8")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."]
     command += ["--config", str(config), "--path-output", str(job.output), "--all", "--keep-going"]
     command += ["-W", "-n"] if strict else []
     command += ["--toc", str(toc)] if toc else []
     env = {**os.environ, "CLSLAB_PROFILE": job.profile, "PYTHONUNBUFFERED": "1"}
     env["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # our extension, wherever the book lies
+    env.pop("LANGUAGE", None)  # gettext's own variable; `make book LANGUAGE=…` sets it by the way
     done = subprocess.run(command, cwd=job.root, env=env, text=True, capture_output=True, check=False)
     output = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
     (folder / "build.log").write_text(output, encoding="utf-8")
@@ -132,6 +142,33 @@ def warnings_in(output: str) -> list[str]:
     return list(dict.fromkeys(faults))
 
 
+def make_sites(
+    job: Job, cache: Path, all_pages: Sequence[Page], executions: Sequence[Execution]
+) -> tuple[int, list[str]]:
+    """Makes the site and those of the further languages, all at once; returns the worst exit status and the faults."""
+    others: dict[str, Any] = {"book_languages": {"others": list(job.languages)}}
+    sites = {language.SOURCE: (job, others)}
+    for code in job.languages:
+        one = replace(job, output=job.output / "_build" / code)
+        settings = catalogues.settings(job.root, code, one.output / "locale")
+        sites[code] = (one, {**settings, "page_runs": str(job.page_runs)})
+        shutil.rmtree(one.site, ignore_errors=True)
+    with ThreadPoolExecutor(max_workers=len(sites)) as pool:
+        built = pool.map(lambda site: run_sphinx(site[0], cache, settings=site[1]), sites.values())
+        results = dict(zip(sites, built, strict=True))
+    faults: list[str] = []
+    for code, (_, output) in results.items():
+        found = warnings_in(output) + checks.site_faults(sites[code][0].site, all_pages, executions)
+        faults += [fault if code == language.SOURCE else f"{code}: {fault}" for fault in found]
+    worst = max(status for status, _ in results.values())
+    if worst == 0 and not faults:
+        for code in job.languages:
+            shutil.move(sites[code][0].site, job.site / language.folder(code))
+    elif not faults:
+        faults = [output[-4000:] for status, output in results.values() if status]
+    return worst, faults
+
+
 def build(job: Job, *, force: bool = False, record_costs: bool = False) -> int:
     """Builds the whole site; returns the exit status.
 
@@ -141,7 +178,7 @@ def build(job: Job, *, force: bool = False, record_costs: bool = False) -> int:
         record_costs: run every page afresh, one at a time, and record what it cost.
     """
     begin = time.perf_counter()
-    key = site_key(job.root, job.profile)
+    key = site_key(job.root, job.profile, job.languages)
     if not (force or record_costs) and up_to_date(job, key):
         print(f"nothing changed: {job.site / 'index.html'} is up to date ({job.profile} profile)")
         return 0
@@ -155,13 +192,12 @@ def build(job: Job, *, force: bool = False, record_costs: bool = False) -> int:
     if record_costs:
         costs.write_records(job.root, job.profile, executions)
         costs.write(job.root)
-        key = site_key(job.root, job.profile)
+        key = site_key(job.root, job.profile, job.languages)
     provenance.write(job.page_runs, executions, profile=job.profile)
     print("building the site", flush=True)
-    status, output = run_sphinx(job, cache)
-    faults = warnings_in(output) + checks.site_faults(job.site, all_pages, executions)
+    status, faults = make_sites(job, cache, all_pages, executions)
     if status != 0 or faults:
-        print(output[-4000:] if not faults else "\n".join(faults), file=sys.stderr)
+        print("\n".join(faults), file=sys.stderr)
         log = job.output / "_build" / "build.log"
         print(f"\nthe build failed with {len(faults)} fault(s); whole log: {log}", file=sys.stderr)
         return 1
@@ -198,16 +234,21 @@ def preview(job: Job, name: str) -> int:
     shown += [other for other in pages(job.root) if other.name == sheet]
     prose = [p for p in pages(job.root) if not p.in_chapters and not p.runs()]
     # A folder for each page, so that two people's previews do not meet.
-    output = Job(job.root, job.root / "_build" / "preview" / Path(name).stem, job.profile, job.jobs)
+    output = replace(job, output=job.root / "_build" / "preview" / Path(name).stem, languages=())
     toc = output.output / "_toc.yml"
     toc.parent.mkdir(parents=True, exist_ok=True)
-    others = [{"file": p.name} for p in [*shown, *prose[1:]]]
+    names = dict.fromkeys(p.name for p in [*shown, *prose] if p.name != prose[0].name)
+    others = [{"file": one} for one in names]
     toc.write_text(yaml.safe_dump({"format": "jb-book", "root": prose[0].name, "chapters": others}), "utf-8")
     cache = cache_folder(job.root, job.profile)
     executions = run_pages([p for p in shown if p.runs()], profile=job.profile, cache=cache, jobs=job.jobs)
     shutil.rmtree(output.site, ignore_errors=True)
     provenance.write(output.page_runs, executions, profile=job.profile)
-    status, text = run_sphinx(output, cache, strict=False, toc=toc)
+    settings = {}
+    for code in job.languages[:1]:
+        settings = catalogues.settings(job.root, code, output.output / "locale")
+        settings["book_languages"]["others"] = []
+    status, text = run_sphinx(output, cache, strict=False, toc=toc, settings=settings)
     stem = Path(page.name).name
     mine = [line for line in warnings_in(text) if stem in line]
     faults = mine + checks.site_faults(output.site, shown, executions)
@@ -226,11 +267,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="build although nothing changed")
     parser.add_argument("--record-costs", action="store_true", help="measure every page, one by one")
     parser.add_argument("--chapter", metavar="NAME", help="run and show this one page only")
+    parser.add_argument("--language", metavar="CODE", action="append", default=[], help="also in this language: zh_CN")
     options = parser.parse_args(arguments)
     root = options.root.resolve()
     try:
         jobs = 1 if options.record_costs else options.jobs or usual_jobs()
-        job = Job(root, (options.output or root).resolve(), chosen_profile(), jobs)
+        languages = tuple(catalogues.language(code) for code in options.language)
+        job = Job(root, (options.output or root).resolve(), chosen_profile(), jobs, languages)
         if options.chapter:
             return preview(job, options.chapter)
         return build(job, force=options.force, record_costs=options.record_costs)

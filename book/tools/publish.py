@@ -28,7 +28,9 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import UnidentifiedImageError
 
+from book.tools import catalogues
 from book.tools.build import Job, build, chosen_profile, usual_jobs
+from book.tools.language import STATIC
 from book.tools.pages import BookError
 from clslab import origins
 from clslab.data import catalog
@@ -137,7 +139,7 @@ def content(site: Path, page: Path, address: str) -> tuple[str, bytes] | None:
     if not path.is_relative_to(site) or not path.is_file():
         raise BookError(f"{address[:120]}, which is not part of the site")
     name = path.relative_to(site).as_posix()
-    return None if name.startswith("_static/") else (name, path.read_bytes())
+    return None if name.startswith(STATIC) else (name, path.read_bytes())
 
 
 def refusal(raw: bytes, licence: str | None, allowed: Listed) -> tuple[str | None, list[str]]:
@@ -202,7 +204,7 @@ def faults(site: Path, allowed: Listed) -> list[str]:
             found += [f"{name}: {item}: the page does not say “{credit}”" for credit in lacking]
     for path in sorted(site.rglob("*")):
         name = path.relative_to(site).as_posix()
-        if MEDIA.search(name) and not name.startswith("_static/") and name not in seen:
+        if MEDIA.search(name) and not name.startswith(STATIC) and name not in seen:
             why = refusal(path.read_bytes(), None, allowed)[0]
             found += [f"{name}, which no page embeds: {why}"] if why else []
     return list(dict.fromkeys(found))
@@ -257,7 +259,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = options.root.resolve()
     try:
         output = (options.output or root / "_build" / "public").resolve()
-        return publish(Job(root, output, chosen_profile(), options.jobs or usual_jobs()), force=options.force)
+        job = Job(root, output, chosen_profile(), options.jobs or usual_jobs(), catalogues.languages(root))
+        return publish(job, force=options.force)
     except BookError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

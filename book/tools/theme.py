@@ -37,6 +37,9 @@ _TABLE = re.compile(r'<table class="table">.*?</table>', re.DOTALL)
 _FIRST_CELL = re.compile(r"(<tr[^>]*>\s*)<td>(.*?)</td>", re.DOTALL)
 _WORDS = re.compile(r"<[^>]+>")
 
+PAGES_BELOW = "Pages below {name}"
+"""What the arrow of the sidebar is called."""
+
 
 def mended(html: str) -> str:
     """The page with what a screen reader misses.
@@ -73,7 +76,7 @@ def _with_row_headers(found: re.Match[str]) -> str:
 
 def _named(found: re.Match[str]) -> str:
     name = " ".join(_WORDS.sub("", found["name"]).split()).replace('"', "&quot;")
-    return f'{found[1]}<summary aria-label="Pages below {name}">'
+    return f'{found[1]}<summary aria-label="{PAGES_BELOW.format(name=name)}">'
 
 
 def unload_thebe(app: Sphinx) -> None:

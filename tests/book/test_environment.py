@@ -76,7 +76,8 @@ def test_constraints_lie_inside_the_ranges():
     pins = [Requirement(line) for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if "==" in line]
     ranges = wanted() | {
         canonicalize_name(Requirement(line).name): Requirement(line)
-        for line in PROJECT["optional-dependencies"]["test"]
+        for extra in ("pdf", "test")
+        for line in PROJECT["optional-dependencies"][extra]
     }
     for pin in pins:
         requirement = ranges.get(canonicalize_name(pin.name))

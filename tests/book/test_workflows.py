@@ -115,7 +115,8 @@ def test_a_push_is_tested_on_two_pythons_and_two_torches():
     assert lowest["torch"] == f">={old['version'].removesuffix('.0')}"
     assert lowest["torchvision"] == f">={old['vision'].removesuffix('.0')}"
     assert new == {"version": pinned["torch"], "vision": pinned["torchvision"]}
-    assert ("tests/tests", "make test") in RUNS
+    goals = [line.split()[1] for job, line in RUNS if job == "tests/tests"]
+    assert goals == ["install", "browser", "test"]
 
 
 def test_the_other_workflows_do_what_they_are_for():
@@ -126,11 +127,12 @@ def test_the_other_workflows_do_what_they_are_for():
     assert of["gpu/chapters"] == ["install", "chapters-gpu", "bench"]
     kept = next(step["with"]["path"] for _, step in STEPS if "upload-artifact" in step.get("uses", ""))
     assert "book/results" in kept.split()
-    assert "publish" in of["publish/site"]
+    assert of["publish/site"] == ["install", "browser", "publish", "pdf"]
+    assert ("publish/site", "make pdf PUBLIC=1") in RUNS
     assert of["publish/student"] == ["install", "student", "student-branch"]
     assert FLOWS["publish"][True]["push"] == {"branches": ["main"]}
     assert ("weekly/newest", "make install CONSTRAINTS=/dev/null") in RUNS
-    assert {"test", "versions"} <= set(of["weekly/newest"])
+    assert of["weekly/newest"] == ["install", "versions", "browser", "test"]
     assert of["weekly/colab"] == ["install", "colab"]
     pythons = [step["with"]["python-version"] for job, step in STEPS if job == "weekly/colab" and "with" in step]
     assert pythons == [".".join(header(LIST.read_text("utf-8"))["python"].split(".")[:2])]
@@ -143,6 +145,11 @@ def made(*goals: str) -> str:
     """The commands that make would run."""
     command = ["make", "--dry-run", "--always-make", "--no-print-directory", *goals]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_pages_are_opened_in_a_browser_after_the_site_was_built():
+    commands = made("test")
+    assert commands.index("book.tools.build --output _build/smoke") < commands.index("tests/site")
 
 
 def test_make_changes_the_versions_that_it_is_told(tmp_path):

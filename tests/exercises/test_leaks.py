@@ -7,7 +7,9 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
+from pypdf import PdfWriter
 
 from book.grading import leaks
 from book.grading.homework import VARIABLE, load
@@ -25,8 +27,10 @@ def packed(folder: Path) -> dict[str, Path]:
     made["x.js.gz"].write_bytes(gzip.compress(text.encode()))
     with zipfile.ZipFile(made["x.zip"], "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("inner/search.js", text)
-    stream = zlib.compress(text.encode())
-    made["x.pdf"].write_bytes(b"%PDF-1.7\n1 0 obj\nstream\n" + stream + b"\nendstream\nendobj\n")
+    writer = PdfWriter()
+    writer.add_blank_page(100, 100)
+    writer.add_attachment("x.py", zlib.compress(text.encode()))
+    writer.write(made["x.pdf"])
     made["a.ipynb"].write_text(json.dumps({"data": base64.encodebytes(text.encode()).decode()}))
     made["run.json"].write_text(json.dumps({"packed": base64.b64encode(zlib.compress(text.encode() * 40)).decode()}))
     return made
@@ -37,6 +41,28 @@ def test_it_is_found_in_every_form(tmp_path, name):
     path = packed(tmp_path)[name]
     assert {leak.path for leak in leaks.find(WORD, [path])} == {path}
     assert leaks.find("another4711word", [path]) == []
+
+
+def test_it_is_found_where_a_line_of_a_pdf_ends_within_it(tmp_path):
+    figure = plt.figure()
+    figure.text(0.1, 0.5, f"{WORD[:6]}\n{WORD[6:]}")
+    figure.savefig(tmp_path / "page.pdf")
+    plt.close(figure)
+    assert [leak.inside for leak in leaks.find(WORD, [tmp_path])] == ["words, without gaps"]
+
+
+def test_it_is_found_in_the_bookmarks_of_a_pdf(tmp_path):
+    writer = PdfWriter()
+    page = writer.add_blank_page(100, 100)
+    writer.add_outline_item(title=f"Größe {WORD} – und mehr", page_number=page.page_number or 0)
+    writer.write(tmp_path / "page.pdf")
+    assert leaks.find(WORD, [tmp_path])
+
+
+def test_a_pdf_that_cannot_be_read_is_not_passed_over(tmp_path):
+    (tmp_path / "page.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n")
+    with pytest.raises(ValueError, match=r"page\.pdf cannot be read as a PDF"):
+        leaks.find(WORD, [tmp_path])
 
 
 def test_folders_are_searched_to_their_end_and_one_may_be_left_out(tmp_path):

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from browsing import SITE, launched, page_names, served
-from playwright.sync_api import Browser
+from browsing import SITE, page_names, room, served
+from playwright.sync_api import Browser, BrowserContext
+
+from book.tools.browser import launched
 
 
 def pytest_generate_tests(metafunc):
@@ -18,6 +20,13 @@ def pytest_generate_tests(metafunc):
 def browser() -> Iterator[Browser]:
     """A Chromium for the whole session."""
     with launched() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def window(browser) -> Iterator[BrowserContext]:
+    """One window for all pages, so that the scripts which they share are read once."""
+    with room(browser) as one:
         yield one
 
 

@@ -1,4 +1,4 @@
-"""What only some pages can: search, sliders by keyboard, widgets without a kernel, and that these tests can fail."""
+"""What only some pages can: search, sliders and buttons by keyboard, widgets; and that these tests can fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import re
 import shutil
 
 import pytest
-from browsing import SITE, served, visiting
+from browsing import PHONE, SITE, Visit, served, visiting
+from playwright.sync_api import Locator
 
 from book.tools.theme import ICONS
 
@@ -35,13 +36,20 @@ def pages_with(text: str) -> list[str]:
     ]
 
 
+def first_of(visit: Visit, kind: str) -> tuple[Locator, Locator]:
+    """The first slider, or the first button that is chosen, on the pages with sliders, and the box around it."""
+    wanted = {"slider": "input[type=range]", "buttons": "input[type=radio]:checked"}[kind]
+    for name in pages_with("clslab-frames"):
+        visit.open(name)
+        box = visit.page.locator(".clslab-frames", has=visit.page.locator(wanted)).first
+        if box.count():
+            return box, box.locator(wanted)
+    raise AssertionError(f"no page has {kind}")
+
+
 def test_sliders_are_moved_by_the_keyboard_and_say_so(browser, folder):
-    names = pages_with("clslab-frames")
-    assert names
     with visiting(browser, folder) as one:
-        one.open(names[0])
-        slider = one.page.locator(".clslab-frames input").first
-        box = one.page.locator(".clslab-frames").first
+        box, slider = first_of(one, "slider")
         alts, texts = set(), set()
         slider.focus()
         one.page.keyboard.press("Home")
@@ -52,6 +60,45 @@ def test_sliders_are_moved_by_the_keyboard_and_say_so(browser, folder):
             one.page.keyboard.press("ArrowRight")
         assert len(alts) > 1
         assert len(texts) == int(slider.get_attribute("max") or 0) + 1
+
+
+def test_buttons_are_chosen_by_the_keyboard_and_by_their_words(browser, folder):
+    with visiting(browser, folder) as one:
+        box, chosen = first_of(one, "buttons")
+        picture, buttons = box.locator("img"), box.locator("input[type=radio]")
+        chosen.focus()
+        seen = []
+        for _ in range(buttons.count()):
+            seen.append((picture.get_attribute("alt"), picture.get_attribute("src")))
+            one.page.keyboard.press("ArrowRight")
+        assert len(set(seen)) == buttons.count()
+        assert (picture.get_attribute("alt"), picture.get_attribute("src")) == seen[0]  # after the last comes the first
+        box.locator("fieldset label").last.click()
+        assert buttons.last.is_checked()
+        assert picture.get_attribute("alt") in {alt for alt, _ in seen[1:]}
+
+
+def test_a_slider_beside_buttons_shows_every_pair(browser, folder):
+    with visiting(browser, folder) as one:
+        for name in pages_with("clslab-frames"):
+            one.open(name)
+            both = one.page.locator(".clslab-frames", has=one.page.locator("fieldset")).filter(
+                has=one.page.locator("input[type=range]")
+            )
+            if both.count():
+                break
+        box = both.first
+        frames = json.loads(box.get_attribute("data-frames") or "[]")
+        slider, buttons = box.locator("input[type=range]"), box.locator("input[type=radio]")
+        shown = []
+        for state in range(buttons.count()):
+            buttons.nth(state).check()
+            slider.focus()
+            one.page.keyboard.press("Home")
+            for _ in range(int(slider.get_attribute("max") or 0) + 1):
+                shown.append(box.locator("img").get_attribute("src"))
+                one.page.keyboard.press("ArrowRight")
+        assert shown == [frame["src"] for frame in frames]
 
 
 WIDGET = {
@@ -124,21 +171,29 @@ PIXEL = "data:image/gif;base64," + base64.b64encode(b"GIF89a\x01\x00\x01\x00\x00
         ('<img src="../_static/none.png" alt="A picture.">', "failed"),
         (f'<img src="{PIXEL}">', "axe"),
         ('<p style="color: #bbb; background: #fff">pale</p>', "contrast"),
+        (
+            '<p style="color: #333">Words and <a href="#" style="color: #222; text-decoration: none">a link</a>.</p>',
+            "contrast",
+        ),
+        ("<table><tr><td>no headers</td></tr></table>", "tables"),
         ('<div style="width: 900px">wide</div>', "scroll"),
+        ('<details><summary style="height: 30px; min-height: 0">A hint</summary></details>', "thumb"),
         ('<span class="math notranslate nohighlight">\\(\\unknown\\)</span>', "formula"),
     ],
 )
 def test_what_is_wrong_is_seen(browser, broken, body, seen):
     with broken(body) as base, visiting(browser, base) as one:
         one.open("chapters/page.html")
-        one.page.set_viewport_size({"width": 390, "height": 844})
+        one.page.set_viewport_size(PHONE)
         found = {
             "outside": one.outside,
             "console": one.console,
             "failed": one.failed,
             "axe": one.axe() if seen == "axe" else [],
             "contrast": one.contrast("light") if seen == "contrast" else [],
-            "scroll": one.page.evaluate("document.documentElement.scrollWidth") > 390,
-            "formula": one.page.evaluate("document.querySelectorAll('.math:not(:has(mjx-container))').length"),
+            "tables": one.bare_tables(),
+            "scroll": one.width() > PHONE["width"],
+            "thumb": one.small_controls(),
+            "formula": one.formulas()["errors"] or one.formulas()["drawn"] < one.formulas()["there"],
         }
         assert found[seen]

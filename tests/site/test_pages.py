@@ -9,27 +9,22 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from browsing import PHONE, SITE, Visit, visiting
+from browsing import OTHER_LANGUAGES, PHONE, SITE, Visit, tab
 
 WEIGHT = 1_500_000
 """Bytes that a page may load, without scripts and fonts of others."""
 
-OTHERS = re.compile(r"^_static/(vendor|scripts|styles)/|\.js$")
+OTHERS = re.compile(r"^([\w-]+/)?_static/(vendor|scripts|styles)/|\.js$")
 """What the weight leaves out: scripts, fonts and style of the theme, and scripts from npm."""
-
-THUMB = 44
-"""Pixels that a finger hits."""
 
 HARMLESS: tuple[str, ...] = ()
 """Lines of the console that may stand there."""
 
-OUR_CONTROLS = ".clslab-frames input, .clslab-player audio, .clslab-quiz button, .bd-article details > summary"
-
 
 @pytest.fixture(scope="module")
-def visit(browser, http, name):
+def visit(window, http, name):
     """The page over http, as wide as a laptop."""
-    with visiting(browser, http) as one:
+    with tab(window, http) as one:
         one.open(name)
         yield one
 
@@ -39,26 +34,12 @@ def console_of(visit: Visit) -> list[str]:
     return [line for line in visit.console if not line.startswith(HARMLESS or ("\0",))]
 
 
-def formulas(visit: Visit) -> dict[str, int]:
-    """Formulas of a page: how many there are, how many are drawn, how many of these are errors."""
-    return visit.page.evaluate(
-        """() => ({
-          there: document.querySelectorAll('.math').length,
-          drawn: [...document.querySelectorAll('.math')].filter(m => {
-            const svg = m.querySelector('mjx-container svg');
-            return svg && (svg.getBoundingClientRect().width > 0 || !m.checkVisibility());
-          }).length,
-          errors: document.querySelectorAll('[data-mml-node=merror]').length,
-        })"""
-    )
-
-
 def assert_whole(visit: Visit) -> None:
     """Nothing was asked of anybody else, nothing is missing, nothing complains, every formula is drawn."""
     assert visit.outside == []
     assert visit.failed == []
     assert console_of(visit) == []
-    found = formulas(visit)
+    found = visit.formulas()
     assert found["drawn"] == found["there"]
     assert found["errors"] == 0
 
@@ -67,15 +48,16 @@ def test_over_http_the_page_is_whole(visit):
     assert_whole(visit)
 
 
-def test_from_its_folder_the_page_is_whole(browser, folder, name):
-    with visiting(browser, folder) as one:
+def test_from_its_folder_the_page_is_whole(window, folder, name):
+    with tab(window, folder) as one:
         one.open(name)
         assert_whole(one)
 
 
-def test_the_page_has_title_and_language(visit):
+def test_the_page_has_title_and_language(visit, name):
     assert visit.page.title().strip()
-    assert visit.page.evaluate("document.documentElement.lang") == "en"
+    language = next((folder.rstrip("/") for folder in OTHER_LANGUAGES if name.startswith(folder)), "en")
+    assert visit.page.evaluate("document.documentElement.lang") == language
 
 
 def test_a_screen_reader_gets_along(visit):
@@ -88,21 +70,13 @@ def test_letters_stand_out(visit, theme):
 
 
 def test_tables_have_headers(visit):
-    bare = """[...document.querySelectorAll('article table')]
-                .filter(t => t.getAttribute('role') !== 'presentation' && !t.querySelector('th'))
-                .map(t => t.outerHTML)"""
-    assert [table[:200] for table in visit.page.evaluate(bare)] == []
+    assert visit.bare_tables() == []
 
 
 def test_on_a_phone_nothing_scrolls_sideways_and_a_thumb_hits_every_control(visit):
     visit.page.set_viewport_size(PHONE)
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    small = visit.page.evaluate(
-        """([controls, thumb]) => [...document.querySelectorAll(controls)].filter(c => c.checkVisibility())
-             .map(c => [c.getBoundingClientRect().height, c.outerHTML.slice(0, 120)]).filter(c => c[0] < thumb)""",
-        [OUR_CONTROLS, THUMB - 0.5],
-    )
-    assert small == []
+    assert visit.width() <= PHONE["width"]
+    assert visit.small_controls() == []
 
 
 def test_the_page_is_light(visit):
