@@ -143,7 +143,7 @@ site-smoke: $(STAMP)
 
 # In a browser, on the site that site-smoke built. A machine without a Chromium is told so: pip cannot bring one.
 site-check: $(STAMP)
-	@if $(PY) -m book.tools.browser; then $(PY) -m pytest -n $(CHAPTER_JOBS) --dist loadgroup tests/site; \
+	@if $(PY) -m book.tools.browser; then $(PY) -m pytest -n $(CHAPTER_JOBS) tests/site; \
 	else echo "NOT DONE: no page was opened in a browser. \`make browser\` fetches one; then \`make site-check\`."; fi
 
 # A Chromium for site-check, where the system has none.

@@ -279,13 +279,24 @@ def mark(app: Sphinx, pagename: str, _template: str, context: dict[str, Any], do
     context["body"] = body
 
 
+def contents_marked(html: str) -> str:
+    """The page with its contents marked as English, which they are where its text is.
+
+    >>> contents_marked('<nav id="pst-page-toc-nav"> <section lang="en">')
+    '<nav lang="en" id="pst-page-toc-nav"> <section lang="en">'
+    """
+    if f'<section lang="{SOURCE}"' not in html:
+        return html
+    return html.replace('<nav id="pst-page-toc-nav"', f'<nav lang="{SOURCE}" id="pst-page-toc-nav"')
+
+
 def name_controls(app: Sphinx, failure: Exception | None) -> None:
     """Handler of Sphinx's `build-finished`, after the theme was mended."""
     words = app.config.book_languages.get("words", {})
     if failure is not None or app.builder.format != "html" or not words:
         return
     for path in sorted(Path(app.outdir).rglob("*.html")):
-        path.write_text(named(path.read_text("utf-8"), words), "utf-8")
+        path.write_text(contents_marked(named(path.read_text("utf-8"), words)), "utf-8")
 
 
 def configure(_app: Sphinx, config: Config) -> None:

@@ -62,8 +62,10 @@ _TYPESET = """async () => {
     root.append(source);
   }
   await Promise.all([...document.images].map(image => image.decode().catch(() => null)));
+  const wrong = document.querySelectorAll('[data-mml-node="merror"], [data-mml-node="mtext"][fill="red"]');
+  const source = one => one.closest('mjx-container').querySelector('.source').textContent;
   return [
-    ...[...document.querySelectorAll('[data-mml-node="merror"]')].map(one => `a formula is wrong: ${one.textContent}`),
+    ...[...wrong].map(one => `a formula is wrong: ${source(one)}`),
     ...[...document.images].filter(one => !one.naturalWidth).map(one => `a picture cannot be shown: ${one.alt}`),
   ];
 }"""
@@ -258,7 +260,7 @@ def link(site: Path, pdf: Path, pages: int) -> int:
         text = page.read_text("utf-8")
         if PLACE in text:
             address = os.path.relpath(pdf, page.parent).replace(os.sep, "/")
-            size = f"{pages} pages, {pdf.stat().st_size / 1e6:.0f} MB"
+            size = f"{pages} pages, {pdf.stat().st_size / 1e6:.1f} MB"
             words = f'<p class="clslab-pdf"><a href="{address}">The whole book as one PDF</a> ({size})</p>'
             page.write_text(_LINK.sub(PLACE + words, text), "utf-8")
             linked += 1

@@ -194,7 +194,7 @@ def test_the_pages_that_have_a_place_lead_to_it_once(tmp_path):
     assert pdf.link(tmp_path, made, 13) == 1
     text = page.read_text("utf-8")
     assert text.count("course.pdf") == 1
-    assert '<a href="../course.pdf">The whole book as one PDF</a> (13 pages, 3 MB)' in text
+    assert '<a href="../course.pdf">The whole book as one PDF</a> (13 pages, 2.6 MB)' in text
 
 
 def test_a_machine_without_a_browser_is_told_so(monkeypatch, capsys):

@@ -149,7 +149,7 @@ def made(*goals: str) -> str:
 
 def test_the_pages_are_opened_in_a_browser_after_the_site_was_built():
     commands = made("test")
-    assert commands.index("book.tools.build --output _build/smoke") < commands.index("tests/site")
+    assert commands.index("book.tools.build --output _build/smoke") < commands.index(" tests/site;")
 
 
 def test_make_changes_the_versions_that_it_is_told(tmp_path):

@@ -262,7 +262,8 @@ _MARK_SAMPLES = """known => {
 def room(browser: Browser) -> Iterator[BrowserContext]:
     """A window of the browser that keeps the files which its pages share, as a reader's does."""
     context = browser.new_context(viewport=WIDE, reduced_motion="reduce")
-    context.set_default_timeout(PATIENCE)
+    context.set_default_navigation_timeout(PATIENCE)
+    context.set_default_timeout(PATIENCE / 5)
     yield context
     context.close()
 

@@ -1,10 +1,12 @@
 """One server and one browser for all tests of the site."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from browsing import SITE, page_names, room, served
 from playwright.sync_api import Browser, BrowserContext
+from xdist.scheduler import LoadScopeScheduling
 
 from book.tools.browser import launched
 
@@ -12,8 +14,21 @@ from book.tools.browser import launched
 def pytest_generate_tests(metafunc):
     """Every page of the site, for the tests that ask for one."""
     if "name" in metafunc.fixturenames:
-        pages = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in page_names()]
-        metafunc.parametrize("name", pages, scope="module")
+        metafunc.parametrize("name", page_names(), scope="module")
+
+
+class ByPage(LoadScopeScheduling):
+    """All tests of a page go to one worker, so that no two open it; the other tests go by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        page = re.search(r"\[([\w/-]+\.html)", nodeid)
+        return page[1] if page else nodeid.split("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Marks of the kind `xdist_group` would say the same, but pytest-xdist 3.8 loses them under pytest 9.2."""
+    return ByPage(config, log)
 
 
 @pytest.fixture(scope="session")
