@@ -19,7 +19,7 @@ BROWSERS = (
     "google-chrome-stable",
     "chrome",
 )
-"""The first one draws no window that nobody sees, and opens a page in half the time."""
+"""The first one draws no window that nobody sees, and opens a page with half the work."""
 
 FLAGS = (
     "--no-sandbox",

@@ -28,7 +28,7 @@ _OPENER = re.compile(
 """A page of the sidebar and the arrow that opens the list of the pages below it."""
 
 _MODE = re.compile(r'(<i class="theme-switch[^"]*"[^>]*?)\s+title="[^"]*"')
-_SEARCH = re.compile(r'(<button class="btn search-button-field[^"]*")\s+title="Search"\s+aria-label="Search"')
+_SEARCH = re.compile(r'(<button class="btn search-button-field[^"]*")\s+title="([^"]*)"\s+aria-label="\2"')
 _INDEXES = ('<table style="width: 100%" class="indextable genindextable">', '<table class="indextable modindextable">')
 _PARAMETERS = re.compile(r"<dl>\s*((?:<dd><em class=\"sig-param\">.*?</dd>\s*)+)</dl>", re.DOTALL)
 """The parameters of a long signature, one to a line: no list of definitions, although Sphinx writes it as one."""

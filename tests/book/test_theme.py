@@ -28,6 +28,10 @@ CURRENT = SIDEBAR.replace('"reference', '"current reference').replace(
             '<button class="btn search-button-field x" data-bs-placement="bottom">',
         ),
         (
+            '<button class="btn search-button-field x" title="搜索" aria-label="搜索" data-bs-placement="bottom">',
+            '<button class="btn search-button-field x" data-bs-placement="bottom">',
+        ),
+        (
             '<table style="width: 100%" class="indextable genindextable"><tr>',
             '<table role="presentation" style="width: 100%" class="indextable genindextable"><tr>',
         ),
