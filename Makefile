@@ -114,6 +114,7 @@ homework-template: $(STAMP)
 	@$(PY) -m book.grading.homework "$(DEST)"
 
 test: lint types unit chapters site-smoke
+	@$(MAKE) --no-print-directory site-check
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

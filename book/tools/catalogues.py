@@ -100,6 +100,11 @@ def finished(catalog: Catalog) -> dict[str, str]:
     }
 
 
+def formulas(catalog: Catalog) -> dict[str, str]:
+    """The displayed formulas of a page, which are the same in every language; Sphinx gives each lines of its own."""
+    return {str(message.id): str(message.id) for message in catalog if str(message.id).startswith("\n")}
+
+
 def site_words(root: Path) -> list[tuple[str, str]]:
     """The words that stand on every page: (where, English), each once."""
     config: dict[str, Any] = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
@@ -134,7 +139,10 @@ def compiled(root: Path, code: str, to: Path) -> Path:
     shutil.rmtree(to, ignore_errors=True)
     own, common = set(begun(root, code)), words(root, code)
     for name in (page.name for page in pages(root)):
-        texts = {**common, **(finished(read(catalogue(root, code, name))) if name in own else {})}
+        texts = dict(common)
+        if name in own:
+            catalog = read(catalogue(root, code, name))
+            texts |= {**formulas(catalog), **finished(catalog)}
         _write(to / code / "LC_MESSAGES" / f"{name}.mo", code, texts.items())
     _write(to / code / "LC_MESSAGES" / "sphinx.mo", code, common.items())
     return to

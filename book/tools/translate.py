@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -114,7 +115,17 @@ def translate(root: Path, code: str, page: str = "") -> None:
         sphinx_intl_update(os.fspath(root / catalogues.LOCALE), os.fspath(wanted), (code,), line_width=WIDTH, jobs=1)
         for name in (*templates, catalogues.SITE):
             path = catalogues.catalogue(root, code, name)
+            path.write_text(unguessed(path.read_text("utf-8")), "utf-8")
             print(f"{path.relative_to(root)}: {how_far(path)}")
+
+
+def unguessed(catalogue: str) -> str:
+    r"""A catalogue without the flags by which babel takes roles in braces for Python's formats.
+
+    >>> unguessed("#, fuzzy, python-brace-format\n#, python-brace-format\nmsgid")
+    '#, fuzzy\nmsgid'
+    """
+    return re.sub(r", python-(?:brace-)?format\b", "", catalogue).replace("\n#\n", "\n")
 
 
 def how_far(path: Path) -> str:

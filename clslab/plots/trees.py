@@ -322,14 +322,7 @@ def way_to_last_layer(
     layers = list(next(iter(shares.values())))
     if layer not in layers:
         raise ValueError(f"layer = {layer!r} is none of the layers {layers}")
-    table: dict[str, Floats] = {}
-    for question, row in shares.items():
-        if list(row) != layers:
-            raise ValueError(f"shares[{question!r}] has {list(row)}, the first has {layers}: pass the same layers")
-        estimates = [checked_array(row[one], f"shares[{question!r}][{one!r}]") for one in layers]
-        if any(one.shape != (3,) or not one[1] <= one[0] <= one[2] for one in estimates):
-            raise ValueError(f"shares[{question!r}]: pass (value, low, high) in this order, with low <= value <= high")
-        table[question] = 100 * np.array(estimates)
+    table = {question: _percent_by_layer(question, row, layers) for question, row in shares.items()}
     every = np.concatenate(list(table.values()))
     with house_style():
         figure = BookFigure(alt=alt, height=1.7 + 0.55 * len(table))
@@ -352,6 +345,16 @@ def way_to_last_layer(
         ax.set(ylim=(len(table) - 0.5, -0.5), xlabel="way from chance (0) to the last layer (100)")
         add_footnote(figure, "hollow: the other layers; whiskers: 95 % interval", footnote)
     return figure
+
+
+def _percent_by_layer(question: str, row: Mapping[str, Estimate], layers: list[str]) -> Floats:
+    """The (value, low, high) of a question at each layer, in percent [layers, 3]."""
+    if list(row) != layers:
+        raise ValueError(f"shares[{question!r}] has {list(row)}, the first has {layers}: pass the same layers")
+    estimates = [checked_array(row[one], f"shares[{question!r}][{one!r}]") for one in layers]
+    if any(one.shape != (3,) or not one[1] <= one[0] <= one[2] for one in estimates):
+        raise ValueError(f"shares[{question!r}]: pass (value, low, high) in this order, with low <= value <= high")
+    return 100 * np.array(estimates)
 
 
 # ---------------------------------------------------------------- the tree

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 import pytest
+from babel.messages.mofile import read_mo
 from books import ROOT, edit
 
 from book.tools import catalogues, translate
@@ -183,6 +184,18 @@ def test_what_was_translated_is_kept_when_its_text_is_gone(chinese):
         "A small book",
         "It has one chapter, {doc}`../chapters/00_sample`.",
     }
+
+
+def test_formulas_need_no_translation(small, tmp_path):
+    path = catalogues.catalogue(small, "zh_CN", "book/index")
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
+        'msgid "\\nx = 1 .\\n"\nmsgstr ""\n\nmsgid "words"\nmsgstr ""\n\n#, fuzzy\nmsgid "old"\nmsgstr "旧"\n',
+        "utf-8",
+    )
+    with (catalogues.compiled(small, "zh_CN", tmp_path / "mo") / "zh_CN/LC_MESSAGES/book/index.mo").open("rb") as file:
+        assert {m.id: m.string for m in read_mo(file) if m.id} == {"\nx = 1 .\n": "\nx = 1 .\n"}
 
 
 def test_a_catalogue_of_no_page_and_an_unknown_language_are_named(small):

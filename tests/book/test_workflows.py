@@ -116,7 +116,7 @@ def test_a_push_is_tested_on_two_pythons_and_two_torches():
     assert lowest["torchvision"] == f">={old['vision'].removesuffix('.0')}"
     assert new == {"version": pinned["torch"], "vision": pinned["torchvision"]}
     goals = [line.split()[1] for job, line in RUNS if job == "tests/tests"]
-    assert goals == ["install", "browser", "test", "site-check"]
+    assert goals == ["install", "browser", "test"]
 
 
 def test_the_other_workflows_do_what_they_are_for():
@@ -132,7 +132,7 @@ def test_the_other_workflows_do_what_they_are_for():
     assert of["publish/student"] == ["install", "student", "student-branch"]
     assert FLOWS["publish"][True]["push"] == {"branches": ["main"]}
     assert ("weekly/newest", "make install CONSTRAINTS=/dev/null") in RUNS
-    assert of["weekly/newest"] == ["install", "versions", "browser", "test", "site-check"]
+    assert of["weekly/newest"] == ["install", "versions", "browser", "test"]
     assert of["weekly/colab"] == ["install", "colab"]
     pythons = [step["with"]["python-version"] for job, step in STEPS if job == "weekly/colab" and "with" in step]
     assert pythons == [".".join(header(LIST.read_text("utf-8"))["python"].split(".")[:2])]
@@ -148,7 +148,7 @@ def made(*goals: str) -> str:
 
 
 def test_the_pages_are_opened_in_a_browser_after_the_site_was_built():
-    commands = made("site-smoke", "site-check")
+    commands = made("test")
     assert commands.index("book.tools.build --output _build/smoke") < commands.index(" tests/site ")
 
 

@@ -80,6 +80,15 @@ def test_a_chinese_word_is_found_in_the_glossary(browser, request, way, word):
         assert one.outside == []
 
 
+@pytest.mark.parametrize(("word", "page"), [("海滩塑料", "book/index"), ("滑动平均", "book/glossary")])
+def test_a_piece_of_a_chinese_sentence_is_found(browser, folder, word, page):
+    with visiting(browser, folder) as one:
+        one.page.goto(f"{one.base}/{CHINESE.tag}/search.html?q={word}", wait_until="load")
+        one.page.wait_for_selector("#search-results ul.search li a", timeout=10_000)
+        found = one.page.eval_on_selector_all("#search-results ul.search li a", "all => all.map(a => a.href)")
+        assert any(f"/{CHINESE.tag}/{page}.html" in address for address in found)
+
+
 def test_what_is_written_nowhere_is_not_found(browser, folder):
     with visiting(browser, folder) as one:
         one.page.goto(f"{one.base}/{CHINESE.tag}/search.html?q=率习学", wait_until="load")
