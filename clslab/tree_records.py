@@ -13,17 +13,24 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from clslab import stats
-from clslab.records import Run, Split
+from clslab.records import Predictions, Run, Split
 from clslab.taxonomy import Taxonomy
 
 Quantity = int | Literal["height"]
 """A level of the tree (0 the coarsest, −1 the leaves), or "height", see `tree_scores`."""
 
 
-def tree_scores(runs: Sequence[Run], taxonomy: Taxonomy, quantity: Quantity, *, split: Split = "test") -> NDArray[Any]:
+def tree_scores(
+    runs: Sequence[Run],
+    taxonomy: Taxonomy,
+    quantity: Quantity,
+    *,
+    split: Split = "test",
+    classes: ArrayLike | None = None,
+) -> NDArray[Any]:
     """One score per seed and item: [seeds, N].
 
     Args:
@@ -34,15 +41,18 @@ def tree_scores(runs: Sequence[Run], taxonomy: Taxonomy, quantity: Quantity, *, 
             over all items is the hierarchical distance of the first guess. (The mean over the mistakes alone, the
             severity, also falls when a model makes additional mild mistakes, and rises when it mends the mild ones.)
         split: "test" or "val".
+        classes: numbers of leaves; only items that are one of them count, such as the rare classes'. None counts all.
 
     Raises:
-        ValueError: if there is no run, the runs scored different items, or the classes are no leaves of the tree.
+        ValueError: if there is no run, the runs scored different items, the classes are no leaves of the tree, or no
+            item is of the wanted classes.
 
     Source: Bertinetto et al., arXiv:1912.09393. Taught in chapter 15.
     """
     if not runs:
         raise ValueError("there are no runs; load them with clslab.records.load_runs")
     first = runs[0].predictions[split]
+    chosen = _chosen(first, classes)
     rows = []
     for run in runs:
         said = run.predictions[split]
@@ -53,11 +63,16 @@ def tree_scores(runs: Sequence[Run], taxonomy: Taxonomy, quantity: Quantity, *, 
         else:
             same = taxonomy.coarsen(said.predicted, quantity) == taxonomy.coarsen(said.targets, quantity)
             rows.append(same.astype(np.float64))
-    return np.stack(rows)
+    return np.stack(rows)[:, chosen]
 
 
 def levels_table(
-    runs_by_name: Mapping[str, Sequence[Run]], taxonomy: Taxonomy, *, split: Split = "test", confidence: float = 0.95
+    runs_by_name: Mapping[str, Sequence[Run]],
+    taxonomy: Taxonomy,
+    *,
+    split: Split = "test",
+    classes: ArrayLike | None = None,
+    confidence: float = 0.95,
 ) -> pd.DataFrame:
     """One row per recipe and quantity: accuracy at every level, coarse to fine, then the mean height.
 
@@ -65,6 +80,7 @@ def levels_table(
         runs_by_name: as `clslab.records.load_runs` returns it.
         taxonomy: the tree of the runs' classes.
         split: "test" or "val".
+        classes: as for `tree_scores`.
         confidence: coverage of the intervals.
 
     Returns:
@@ -79,8 +95,8 @@ def levels_table(
     rows = []
     for name, runs in runs_by_name.items():
         for quantity in (*range(taxonomy.levels), "height"):
-            scores = tree_scores(runs, taxonomy, quantity, split=split)
-            mean, low, high = stats.bootstrap(scores, groups=_groups(runs, split), confidence=confidence)
+            scores = tree_scores(runs, taxonomy, quantity, split=split, classes=classes)
+            mean, low, high = stats.bootstrap(scores, groups=_groups(runs, split, classes), confidence=confidence)
             wrong = scores[scores > 0]
             severity = float(wrong.mean()) if quantity == "height" and len(wrong) else float("nan")
             row = {"name": name, "seeds": len(runs), "n": scores.shape[1], "quantity": quantity}
@@ -95,21 +111,42 @@ def tree_difference(
     quantity: Quantity,
     *,
     split: Split = "test",
+    classes: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> tuple[float, float, float]:
     """Difference A − B of two recipes at a level or in height, with its paired bootstrap interval.
+
+    Args:
+        runs_a: of recipe A.
+        runs_b: of recipe B, on the same items.
+        taxonomy: the tree of the runs' classes.
+        quantity: as for `tree_scores`.
+        split: "test" or "val".
+        classes: as for `tree_scores`.
+        confidence: coverage of the interval.
 
     Raises:
         ValueError: if the two scored different items, or for the reasons of `tree_scores`.
 
     Taught in chapter 15.
     """
-    a = tree_scores(runs_a, taxonomy, quantity, split=split)
-    b = tree_scores(runs_b, taxonomy, quantity, split=split)
+    a = tree_scores(runs_a, taxonomy, quantity, split=split, classes=classes)
+    b = tree_scores(runs_b, taxonomy, quantity, split=split, classes=classes)
     if runs_a[0].predictions[split].ids != runs_b[0].predictions[split].ids:
         raise ValueError("A and B scored different items; compare runs on the same data")
-    return stats.paired_bootstrap(a, b, groups=_groups(runs_a, split), confidence=confidence)
+    return stats.paired_bootstrap(a, b, groups=_groups(runs_a, split, classes), confidence=confidence)
 
 
-def _groups(runs: Sequence[Run], split: Split) -> NDArray[Any] | None:
-    return runs[0].predictions[split].groups
+def _chosen(said: Predictions, classes: ArrayLike | None) -> NDArray[np.bool_]:
+    """[M] whether an item is of the wanted classes."""
+    if classes is None:
+        return np.ones(len(said.targets), dtype=bool)
+    inside = np.isin(said.targets, np.asarray(classes))
+    if not inside.any():
+        raise ValueError(f"no item is of the classes {np.asarray(classes).tolist()}; give classes that were scored")
+    return inside
+
+
+def _groups(runs: Sequence[Run], split: Split, classes: ArrayLike | None) -> NDArray[Any] | None:
+    said = runs[0].predictions[split]
+    return None if said.groups is None else np.asarray(said.groups)[_chosen(said, classes)]

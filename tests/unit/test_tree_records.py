@@ -72,6 +72,34 @@ def test_groups_are_drawn_whole():
     assert width[1] > width[0]
 
 
+def test_only_items_of_the_wanted_classes_count():
+    assert tree_scores([MILD, BAD], TREE, -1, classes=[0, 2]).tolist() == [[0, 1, 0], [0, 1, 0]]
+    assert tree_scores([BAD], TREE, "height", classes=[3]).tolist() == [[0, 0]]
+    table = levels_table({"mild": [MILD]}, TREE, classes=[0]).set_index("quantity")
+    assert table.loc[1, "mean"] == 0.5
+    assert table.loc[1, "n"] == 2
+    apart, _, _ = tree_difference([BAD], [MILD], TREE, 0, classes=[0, 2])
+    assert apart == pytest.approx(-2 / 3)
+    assert tree_difference([BAD], [MILD], TREE, 0, classes=[1, 3]) == (0, 0, 0)
+
+
+def test_all_classes_together_are_all_items():
+    every = levels_table({"both": [MILD, BAD]}, TREE, classes=range(4))
+    assert every.equals(levels_table({"both": [MILD, BAD]}, TREE))
+
+
+def test_groups_of_the_wanted_classes_stay_whole():
+    one = run_that_says([1, 0, 1, 3, 3, 3], groups=["a", "b", "b", "a", "b", "b"])
+    other = run_that_says(TRUE, groups=["a", "b", "b", "a", "b", "b"])
+    apart, low, high = tree_difference([one], [other], TREE, -1, classes=[0, 1])
+    assert (apart, low, high) == (pytest.approx(-1 / 3), -1, 0)
+
+
+def test_classes_without_an_item_are_refused():
+    with pytest.raises(ValueError, match=r"no item is of the classes \[9\]"):
+        tree_scores([RIGHT], TREE, 0, classes=[9])
+
+
 def test_runs_on_other_items_are_refused():
     other = run_that_says(TRUE, seed=2, ids=list("abcdef"))
     with pytest.raises(ValueError, match="seed 2 scored other items"):
