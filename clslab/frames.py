@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COLOURS = 48  # of a stored picture: lines and text need few, and it is a third as large
 MOST_STATES = 4
 """States that a choice or a switch may have: more are easier to find on a slider."""
+_WIDE = {"width": "576px", "max_width": "100%"}
 
 # The handler stands in the element itself, so that it needs no script that a page would have to load or to trust twice.
 _MOVE = (
@@ -203,11 +204,11 @@ class Frames:
         moved = ipywidgets.interactive(show, **controls)
         if not picture.value:  # some versions draw at once, others not before they are shown
             show(**{name: control.value for name, control in controls.items()})
-        return ipywidgets.VBox([picture, moved])
+        return ipywidgets.VBox([picture, moved], layout=dict(_WIDE))
 
     def _control(self, ipywidgets: Any) -> Any:
         """The control over the values: a slider between numbers, or the names."""
-        wide: dict[str, Any] = {"description": self.title, "layout": {"width": "576px", "max_width": "100%"}}
+        wide: dict[str, Any] = {"description": self.title, "layout": dict(_WIDE)}
         value, numbers = self._values[self.start], _numbers(self._values)
         if not numbers:
             kind = ipywidgets.RadioButtons if self.choice else ipywidgets.SelectionSlider
