@@ -156,6 +156,7 @@ def nested_subsets(
     sizes: Sequence[int],
     *,
     groups: Sequence[Any] | np.ndarray | None = None,
+    strict: bool = True,
     seed: int = 0,
 ) -> list[np.ndarray]:
     """Subsets of growing size, each inside the next, for a curve of accuracy against size.
@@ -167,13 +168,15 @@ def nested_subsets(
         sizes: images per class, ascending.
         groups: group of each item, `[N]`. A group is then taken whole or not at all, and each class
             has at least the number of images asked for (exactly, if groups of one class fit).
+        strict: refuse a size that a class does not reach; else such a class gives all its images, which is for a
+            chapter that also has to run on a small stand-in.
         seed: of the order.
 
     Returns:
         One sorted index array per size.
 
     Raises:
-        ValueError: if sizes do not ascend, or a class has too few images.
+        ValueError: if sizes do not ascend, or, when strict, a class has too few images.
 
     Taught in chapter 4.
 
@@ -185,7 +188,7 @@ def nested_subsets(
     wanted = [int(size) for size in sizes]
     if not wanted or wanted[0] < 1 or any(b < a for a, b in itertools.pairwise(wanted)):
         raise ValueError(f"sizes {list(sizes)}; give positive images per class, ascending")
-    if wanted[-1] > counts.min():
+    if strict and wanted[-1] > counts.min():
         raise ValueError(
             f"{wanted[-1]} images per class asked for, but class {classes[counts.argmin()]} has "
             f"{counts.min()}; ask for at most that"

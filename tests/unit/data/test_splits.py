@@ -199,6 +199,16 @@ def test_a_class_that_is_too_small_is_named() -> None:
         nested_subsets(["cat"] * 5 + ["dog"] * 2, [1, 3])
 
 
+def test_a_class_with_too_few_images_gives_all_where_that_is_said() -> None:
+    labels = np.array(["cat"] * 5 + ["dog"] * 2)
+    one, three = nested_subsets(labels, [1, 3], strict=False)
+    assert np.unique(labels[three], return_counts=True)[1].tolist() == [3, 2]
+    assert set(one) < set(three)
+    assert (nested_subsets(labels, [2], strict=False)[0] == nested_subsets(labels, [2])[0]).all()
+    groups = np.arange(7)
+    assert len(nested_subsets(labels, [6], groups=groups, strict=False)[0]) == 7
+
+
 def test_groups_of_another_length() -> None:
     with pytest.raises(ValueError, match="4 labels but 3 groups"):
         nested_subsets([0, 0, 1, 1], [1], groups=[0, 1, 2])
