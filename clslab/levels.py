@@ -44,7 +44,6 @@ MODES = ("flat", "joint", "two-stage")
 OPTIONS = ("mode", "tree", "levels", "shallow", "adapter", "temporal", "cuts", "first_epochs", "weights", "starts")
 """What `Recipe.hierarchy` may hold."""
 
-TREES = ("true", "random")
 _OF_THE_NETWORK = ("shallow", "adapter", "temporal", "cuts")
 _OF_MODE = {"flat": ("temporal",), "joint": ("tree", "temporal", "cuts", "adapter", "weights", "starts")}
 
@@ -75,10 +74,8 @@ def tree_of(taxonomy: Taxonomy | None, recipe: Recipe) -> Taxonomy:
     chosen = [taxonomy.levels - 1] if mode == "flat" else settings.get("levels", list(range(taxonomy.levels)))
     if chosen != sorted(set(chosen)) or not chosen or chosen[0] < 0 or chosen[-1] != taxonomy.levels - 1:
         raise ValueError(f"hierarchy.levels = {chosen}; give rising numbers that end with {taxonomy.levels - 1}")
-    if settings.get("tree", "true") not in TREES:
-        raise ValueError(f"hierarchy.tree = {settings['tree']!r} is unknown; choose one of {', '.join(TREES)}")
     picked = Taxonomy.from_paths([tuple(path[level] for level in chosen) for path in taxonomy.paths])
-    return picked.shuffled(recipe.seed) if settings.get("tree") == "random" else picked
+    return picked.kind(settings.get("tree", "true"), recipe.seed)
 
 
 def network(task: Task, *, in_channels: int = 3) -> MultilayerNet:

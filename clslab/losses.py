@@ -9,13 +9,14 @@ name              what is averaged over the batch                               
 "ohem"            −log p of the items with the largest loss                                   keep
 "class-balanced"  −w log p, w falling with the number of training pictures of the class       beta
 "logit-adjusted"  −log p after the log of the class shares was added to the logits            tau
-"hierarchical"    −log p in steps from the root of a tree of labels, the first weighing most  alpha
-"soft-labels"     −Σ s log p, the shares s given to the relatives of the true class           beta
+"hierarchical"    −log p in steps from the root of a tree of labels, the first weighing most  alpha, tree
+"soft-labels"     −Σ s log p, the shares s given to the relatives of the true class           beta, tree
 ================  ==========================================================================  ====================
 
 The first two take every item for what it is. The others answer a question about the data: are there many items that are
 learnt already (focal, ohem), classes with few pictures (class-balanced, logit-adjusted), or a tree of labels that makes
-some mistakes worse than others (hierarchical, soft-labels; `clslab.hierarchy`)?
+some mistakes worse than others (hierarchical, soft-labels; `clslab.hierarchy`)? With `tree = "random"` these two read a
+tree of the same shape that means nothing, dealt by the recipe's seed: the control for what the tree knows.
 
 Every loss keeps what it was built with: calling it changes nothing in it. Value and gradient are finite for logits far
 beyond what a network gives. Losses are computed in single precision at least, whatever the network computes in.
@@ -384,14 +385,17 @@ def _logit_adjusted(recipe: Recipe, known: Known) -> nn.Module:
     return LogitAdjustedLoss(known.counts, **recipe.loss_options, label_smoothing=recipe.label_smoothing)
 
 
-def _hierarchical(recipe: Recipe, known: Known) -> nn.Module:
+def _tree(recipe: Recipe, known: Known) -> Taxonomy:
     assert known.taxonomy is not None  # `create` saw to it
-    return HierarchicalCrossEntropy(known.taxonomy, float(recipe.loss_options.get("alpha", 0.5)))
+    return known.taxonomy.kind(recipe.loss_options.get("tree", "true"), recipe.seed)
+
+
+def _hierarchical(recipe: Recipe, known: Known) -> nn.Module:
+    return HierarchicalCrossEntropy(_tree(recipe, known), float(recipe.loss_options.get("alpha", 0.5)))
 
 
 def _soft_labels(recipe: Recipe, known: Known) -> nn.Module:
-    assert known.taxonomy is not None  # `create` saw to it
-    return SoftLabelLoss(known.taxonomy, float(recipe.loss_options.get("beta", 10.0)))
+    return SoftLabelLoss(_tree(recipe, known), float(recipe.loss_options.get("beta", 10.0)))
 
 
 LOSSES: Mapping[str, Kind] = {
@@ -401,8 +405,8 @@ LOSSES: Mapping[str, Kind] = {
     "ohem": Kind(_ohem, ("keep",)),
     "class-balanced": Kind(_class_balanced, ("beta",), needs_counts=True),
     "logit-adjusted": Kind(_logit_adjusted, ("tau",), needs_counts=True),
-    "hierarchical": Kind(_hierarchical, ("alpha",), smooths=False, takes_probabilities=False, needs_tree=True),
-    "soft-labels": Kind(_soft_labels, ("beta",), smooths=False, takes_probabilities=False, needs_tree=True),
+    "hierarchical": Kind(_hierarchical, ("alpha", "tree"), smooths=False, takes_probabilities=False, needs_tree=True),
+    "soft-labels": Kind(_soft_labels, ("beta", "tree"), smooths=False, takes_probabilities=False, needs_tree=True),
 }
 """Every loss by its name in a recipe."""
 

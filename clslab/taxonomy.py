@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Path = tuple[str, ...]
 
+TREES = ("true", "random")
+"""Trees that a recipe may name: the data's own, and one of the same shape that means nothing."""
+
 
 @dataclass(frozen=True)
 class Taxonomy:
@@ -117,6 +120,18 @@ class Taxonomy:
         return Taxonomy.from_paths(
             [(*(f"group {group}" for group in above), leaf[-1]) for above, leaf in zip(groups, self.paths, strict=True)]
         )
+
+    def kind(self, tree: str, seed: int) -> Taxonomy:
+        """The tree that a recipe names: this one for "true", its control `shuffled` for "random".
+
+        Raises:
+            ValueError: if `tree` is neither, or for the reason of `shuffled`.
+
+        Taught in chapter 15.
+        """
+        if tree not in TREES:
+            raise ValueError(f"tree = {tree!r} is unknown; choose one of {', '.join(TREES)}")
+        return self.shuffled(seed) if tree == "random" else self
 
     def lca_height(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.int64]:
         """Height of the lowest common ancestor of leaves a and b, in edges above the leaves.

@@ -290,3 +290,19 @@ def test_logit_adjustment_leaves_only_what_the_shares_do_not_say():
 def test_wrong_settings_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", [name for name, kind in losses.LOSSES.items() if kind.needs_tree])
+def test_a_loss_that_reads_a_tree_may_read_the_control_instead(name):
+    tree = Taxonomy.from_paths([(f"{leaf % 3}", f"leaf {leaf}") for leaf in range(9)])
+    logits, targets = torch.randn(12, 9), torch.arange(12) % 9
+    dealt = {}
+    for seed in (0, 1):
+        random = Recipe(loss=name, loss_options={"tree": "random"}, seed=seed)
+        dealt[seed] = losses.create(random, taxonomy=tree)(logits, targets)
+        plain = Recipe(loss=name, seed=seed)
+        assert torch.equal(dealt[seed], losses.create(plain, taxonomy=tree.shuffled(seed))(logits, targets))
+        assert not torch.allclose(dealt[seed], losses.create(plain, taxonomy=tree)(logits, targets))
+    assert not torch.allclose(dealt[0], dealt[1])
+    with pytest.raises(ValueError, match="tree = 'false' is unknown; choose one of true, random"):
+        losses.create(Recipe(loss=name, loss_options={"tree": "false"}), taxonomy=tree)
