@@ -35,6 +35,7 @@ class Recipe:
         variant: variant of the data set, `None` for the whole set as it is.
         subset: training pictures per class, drawn with the run's seed; `None` takes them all.
         folds: for sounds: parts of a cross-validation over all recordings; 0 for the data set's own split.
+        folds_by: for sounds with `folds`: what lies in one fold as a whole, "recording" or "recordist".
         rare: for sounds with `folds`: each class in turn is left out of the training and recognised afterwards from a
             few recordings; `shots` says from how many (`clslab.rare`). Empty for none.
         spectrogram: for sounds: the picture that is made of each clip, one of `clslab.audio.TRANSFORMS`.
@@ -85,6 +86,7 @@ class Recipe:
     variant: str | None = None
     subset: int | None = None
     folds: int = 0
+    folds_by: str = "recording"
     rare: dict[str, Any] = dataclasses.field(default_factory=dict)
     spectrogram: str = "mel"
     image_size: int = 160
@@ -194,7 +196,7 @@ class Recipe:
 
 
 # Names of fields that joined after runs were recorded; see `Recipe.key`.
-_ADDED_LATER: tuple[str, ...] = ("sampling", "choose_epoch", "hierarchy", "folds", "spectrogram", "rare")
+_ADDED_LATER: tuple[str, ...] = ("sampling", "choose_epoch", "hierarchy", "folds", "folds_by", "spectrogram", "rare")
 
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
 

@@ -149,15 +149,20 @@ def _check_settings(recipe: Recipe) -> None:
         raise ValueError(f'{SMALL_CNN} has no borrowed part; set train_part = "scratch", not {recipe.train_part!r}')
 
 
+def _without_network(recipe: Recipe) -> bool:
+    """Whether the model is a baseline of numbers."""
+    return recipe.model in (*BASELINES, sound_route.BAND_NUMBERS)
+
+
 def _machine_for(task: Task) -> Machine:
     """The machine of the checkpoint to go on from, or the fastest one for this model and its batches."""
     if task.resume is not None:
         return Machine.from_dict(read_checkpoint(task.resume)["machine"])
     precision = task.recipe.precision
-    if sound_route.takes_sounds(task.recipe):
-        machine = choose((sound_route.untrained(task), sound_route.example(task)), precision=precision)
-    elif task.recipe.model in BASELINES:
+    if _without_network(task.recipe):
         machine = choose(precision=precision)
+    elif sound_route.takes_sounds(task.recipe):
+        machine = choose((sound_route.untrained(task), sound_route.example(task)), precision=precision)
     elif whole_batches.takes_batches(task.recipe):
         machine = choose((whole_batches.untrained(task), whole_batches.example(task)), precision=precision)
     else:
@@ -179,8 +184,8 @@ def before_training(task: Task) -> tuple[nn.Module, Iterable[Any], Machine]:
     """
     recipe = task.recipe
     _check_settings(recipe)
-    if recipe.model in BASELINES or recipe.train_part in ("probe", "lp-ft"):
-        what = f"model = {recipe.model!r}" if recipe.model in BASELINES else f"train_part = {recipe.train_part!r}"
+    if _without_network(recipe) or recipe.train_part in ("probe", "lp-ft"):
+        what = f"model = {recipe.model!r}" if _without_network(recipe) else f"train_part = {recipe.train_part!r}"
         raise ValueError(f'{what} is not trained batch by batch from the start; set train_part = "head" or "all"')
     seeds.seed_everything(recipe.seed)
     machine = _machine_for(task) if task.machine is None else task.machine
@@ -212,8 +217,8 @@ def restored(task: Task, checkpoint: str | Path) -> nn.Module:
     """
     recipe = task.recipe
     _check_settings(recipe)
-    if recipe.model in BASELINES or recipe.train_part == "probe":
-        what = recipe.model if recipe.model in BASELINES else "a probe"
+    if _without_network(recipe) or recipe.train_part == "probe":
+        what = recipe.model if _without_network(recipe) else "a probe"
         raise ValueError(f"{what} is no network and leaves no checkpoint; train the run anew and let it open its test")
     state = read_checkpoint(checkpoint)
     if Recipe.from_dict(state["recipe"]) != recipe:

@@ -10,11 +10,14 @@ clip (`clslab.audio.TRANSFORMS`), once, before the training; `augment` is one of
 ===========  ==========================================================================================================
 
 `model` is one of `clslab.models.list_models()`, or a borrowed one (`clslab.models.transfer.BACKBONES`), which takes a
-picture of one channel too; with a `hierarchy` the network answers on every level of the tree (`clslab.levels`).
+picture of one channel too; with a `hierarchy` the network answers on every level of the tree (`clslab.levels`). The
+model "band-numbers" is no network but the baseline: logistic regression on mean and standard deviation of each band.
 
 With `folds` the recordings of all splits, the test included, are dealt into so many parts by the run's seed, and each
 is answered by a network that has heard none of it: a set of a hundred recordings is too small for a test of its own.
-What the record calls "val" are then these answers, and the record says that the test was opened.
+What the record calls "val" are then these answers, and the record says that the test was opened. With
+`folds_by = "recordist"` a network has heard nothing from the person who made a recording, either, and so hardly the
+same microphone and place.
 
 With `rare` too, as many networks are trained as there are classes, and each has heard nothing of one of them. Its clips
 are answered with the help of a few recordings (`clslab.rare`). The record keeps one set of answers for each number of
@@ -32,9 +35,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clslab import audio, distributed, init, levels, models, rare, seeds, train
+from clslab import audio, distributed, init, levels, models, probes, rare, seeds, train
 from clslab.data import Splits, birds
 from clslab.data.sounds import SoundDataset
 from clslab.models import transfer
@@ -57,7 +61,11 @@ AUGMENTATIONS = ("plain", "mask", "roll-mask")
 OF_SOUNDS = ("birds",)
 """Data sets that hold sounds."""
 
+BAND_NUMBERS = "band-numbers"
+"""Name in a recipe of the baseline without a network."""
+
 _EVALUATED_AT_ONCE = 64
+_STRENGTH = 0.01  # C of the baseline where no split is left to choose it on
 
 
 def takes_sounds(recipe: Recipe) -> bool:
@@ -142,6 +150,8 @@ def train_sounds(task: Task) -> Trained:
 
     Taught in chapter 15.
     """
+    if task.recipe.model == BAND_NUMBERS:
+        return _band_numbers_folds(task) if task.recipe.folds else _band_numbers_split(task)
     if task.recipe.rare:
         return _train_rare(task)
     return _train_folds(task) if task.recipe.folds else _train_split(task)
@@ -223,6 +233,10 @@ def check(recipe: Recipe) -> None:
         raise ValueError(
             f"augment = {recipe.augment!r} is unknown for sounds; choose one of {', '.join(AUGMENTATIONS)}"
         )
+    if recipe.folds_by != "recording" and not recipe.folds:
+        raise ValueError(f"folds_by = {recipe.folds_by!r} says how folds are dealt, and there are none; set folds")
+    if recipe.model == BAND_NUMBERS:
+        _check_band_numbers(recipe)
     if recipe.rare:
         rare.shots_of(recipe)
     for name, value in (("mix", recipe.mix), ("tta", recipe.tta)):
@@ -251,7 +265,7 @@ def _train_folds(task: Task) -> Trained:
     _refuse_one_network(task)
     probabilities = np.zeros((len(everything), task.num_classes), dtype=np.float32)
     history, several = [], []
-    for number, (learnt, held_out) in enumerate(birds.folds(everything, count=recipe.folds, seed=recipe.seed)):
+    for number, (learnt, held_out) in enumerate(_dealt(everything, recipe)):
         seeds.seed_everything(recipe.seed)
         model = untrained(task)
         of_fold = _fit(
@@ -260,12 +274,17 @@ def _train_folds(task: Task) -> Trained:
         probabilities[held_out] = of_fold.val_probabilities
         history += [epoch | {"fold": number} for epoch in of_fold.history]
         several.append(of_fold)
-    return _of_several(
-        several,
-        history,
-        recipe,
-        Predictions.of(probabilities, everything.targets, everything.ids, everything.groups),
-    )
+    return _of_several(several, history, recipe, _answers(probabilities, everything, recipe))
+
+
+def _dealt(everything: SoundDataset, recipe: Recipe) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    return birds.folds(everything, count=recipe.folds, by=recipe.folds_by, seed=recipe.seed)
+
+
+def _answers(probabilities: Floats, everything: SoundDataset, recipe: Recipe) -> Predictions:
+    """What was said about all clips, in the groups that were dealt as wholes."""
+    groups = birds.groups(everything, recipe.folds_by)
+    return Predictions.of(probabilities, everything.targets, everything.ids, groups)
 
 
 def _train_rare(task: Task) -> Trained:
@@ -276,7 +295,7 @@ def _train_rare(task: Task) -> Trained:
     recipe = task.recipe
     _refuse_one_network(task)
     everything = task.shelf.sounds(task.splits.train, "all", recipe.spectrogram)
-    dealt = birds.folds(everything, count=recipe.folds, seed=recipe.seed)
+    dealt = _dealt(everything, recipe)
     gathered = rare.Answers(everything.targets, task.num_classes, rare.shots_of(recipe))
     history, several = [], []
     for number in range(task.num_classes):
@@ -300,10 +319,7 @@ def _train_rare(task: Task) -> Trained:
         )
         history += [epoch | {"fold": number} for epoch in of_class.history]
         several.append(of_class)
-    predictions = {
-        shots: Predictions.of(found, everything.targets, everything.ids, everything.groups)
-        for shots, found in gathered.probabilities.items()
-    }
+    predictions = {shots: _answers(found, everything, recipe) for shots, found in gathered.probabilities.items()}
     return dataclasses.replace(
         _of_several(several, history, recipe, predictions[gathered.shots[0]]),
         more={rare.split_name(shots): found for shots, found in predictions.items()},
@@ -358,3 +374,95 @@ def _fit(task: Task, model: nn.Module, batches: SpectrogramBatches, held_out: So
         notes=notes_of(history),
         model=model,
     )
+
+
+# ---------------------------------------------------------------------------- without a network
+
+
+def band_numbers(pictures: Tensor) -> Floats:
+    """Mean and standard deviation over time of every band: [N, C, F, frames] becomes [N, 2·C·F].
+
+    What a network knows beyond them is more than which pitches are loud, and how much each of them comes and goes.
+
+    >>> band_numbers(torch.tensor([[[[0.0, 2.0], [5.0, 5.0]]]])).tolist()
+    [[1.0, 5.0, 1.0, 0.0]]
+    """
+    spread, mean = torch.std_mean(pictures.double(), dim=3, correction=0)
+    return torch.cat([mean.flatten(1), spread.flatten(1)], dim=1).numpy()
+
+
+def _numbers(sounds: SoundDataset, recipe: Recipe) -> Floats:
+    return band_numbers(in_memory(sounds, recipe, of_levels=False)[0])
+
+
+def _band_numbers_split(task: Task) -> Trained:
+    """Logistic regression on the training clips, its strength chosen on the validation clips."""
+    train_split = task.shelf.sounds(task.splits.train, "train", task.recipe.spectrogram).subset(task.indices)
+    val_split = task.shelf.sounds(task.splits.val, "val", task.recipe.spectrogram)
+    started = time.perf_counter()
+    known, asked = _numbers(train_split, task.recipe), _numbers(val_split, task.recipe)
+    strengths = [task.recipe.model_options["C"]] if "C" in task.recipe.model_options else probes.STRENGTHS
+    probe = probes.fit_probe(
+        known, train_split.targets, asked, val_split.targets, num_classes=task.num_classes, strengths=strengths
+    )
+    return _of_numbers(
+        task,
+        known.shape[1],
+        scorer=lambda sounds: probe.probabilities(_numbers(sounds, task.recipe)),
+        val_probabilities=probe.probabilities(asked),
+        seconds=time.perf_counter() - started,
+        notes={"C": probe.strength},
+    )
+
+
+def _band_numbers_folds(task: Task) -> Trained:
+    """A logistic regression for each part of the recordings, fitted to all the others."""
+    recipe = task.recipe
+    _refuse_one_network(task)
+    everything = task.shelf.sounds(task.splits.train, "all", recipe.spectrogram)
+    started = time.perf_counter()
+    numbers, strength = _numbers(everything, recipe), float(recipe.model_options.get("C", _STRENGTH))
+    probabilities = np.zeros((len(everything), task.num_classes), dtype=np.float32)
+    for learnt, held_out in _dealt(everything, recipe):
+        asked, truth = numbers[held_out], everything.targets[held_out]
+        probe = probes.fit_probe(
+            numbers[learnt],
+            everything.targets[learnt],
+            asked,
+            truth,
+            num_classes=task.num_classes,
+            strengths=[strength],  # a single one: nothing is chosen on what is scored
+        )
+        probabilities[held_out] = probe.probabilities(asked)
+
+    def no_single_model(_: Any) -> Floats:
+        raise ValueError("a cross-validation fits one model per fold and scores no test split; leave folds out")
+
+    return _of_numbers(
+        task,
+        numbers.shape[1],
+        scorer=no_single_model,
+        val_probabilities=probabilities,
+        seconds=time.perf_counter() - started,
+        notes={"C": strength, "folds": recipe.folds},
+        out_of_fold=_answers(probabilities, everything, recipe),
+    )
+
+
+def _of_numbers(task: Task, size: int, **found: Any) -> Trained:
+    """A linear model on so many numbers as what a route hands back."""
+    count = (size + 1) * (task.num_classes if task.num_classes > 2 else 1)
+    return Trained(**found, parameters_trained=count, parameters_total=count)
+
+
+def _check_band_numbers(recipe: Recipe) -> None:
+    """Refuse settings of a training that there is not."""
+    plain = Recipe()
+    for name in ("hierarchy", "rare", "loss", "loss_options", "label_smoothing", "sam_rho", "ema", "init"):
+        if getattr(recipe, name) != getattr(plain, name):
+            raise ValueError(f"{name} = {getattr(recipe, name)!r} has no meaning for {BAND_NUMBERS}; leave it out")
+    if recipe.augment != "plain":
+        raise ValueError(f'augment = {recipe.augment!r} has no meaning for {BAND_NUMBERS}; set it to "plain"')
+    unknown = sorted(set(recipe.model_options) - {"C"})
+    if unknown:
+        raise ValueError(f"model_options has {', '.join(unknown)}; {BAND_NUMBERS} knows C alone")

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,7 +208,7 @@ def folds(
 
     Taught in chapter 15.
     """
-    dealt = group_split(_groups(dataset, by), [1 / count] * count, stratify=dataset.targets, seed=seed)
+    dealt = group_split(groups(dataset, by), [1 / count] * count, stratify=dataset.targets, seed=seed)
     everything = np.arange(len(dataset))
     return [(np.setdiff1d(everything, tested), tested) for tested in dealt]
 
@@ -225,10 +226,17 @@ def by_recordist(
 
     Taught in chapter 15.
     """
-    return group_split(_groups(dataset, "recordist"), fractions, stratify=dataset.targets, seed=seed)
+    return group_split(groups(dataset, "recordist"), fractions, stratify=dataset.targets, seed=seed)
 
 
-def _groups(dataset: SoundDataset, by: str) -> np.ndarray:
+def groups(dataset: SoundDataset, by: str) -> NDArray[Any]:
+    """[N] recording or recordist of each clip, what has to stay together.
+
+    Raises:
+        ValueError: if `by` is neither.
+
+    Taught in chapter 15.
+    """
     if by == "recording":
         return np.asarray(dataset.groups)
     if by == "recordist":

@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from clslab import metrics, runs
-from clslab.data import load
+from clslab import metrics, probes, runs, sound_route
+from clslab.data import birds, load
 from clslab.data.sounds import SoundDataset
 from clslab.device import Machine
 from clslab.recipe import Recipe
 from clslab.records import Run
-from clslab.sound_route import SpectrogramBatches, pooled
+from clslab.sound_route import BAND_NUMBERS, SpectrogramBatches, band_numbers, pooled
 from clslab.tree_records import levels_table
 
 BASE = Recipe(
@@ -183,3 +186,69 @@ def test_a_record_holds_what_the_measures_of_a_tree_need(recorded):
     assert tree.hierarchical_distance(ranked, said.targets, k=1) == pytest.approx(table["mean"]["height"])
     assert tree.hierarchical_distance(ranked, said.targets, k=3) >= 2 / 3  # two of three guesses are wrong at least
     assert tree.severity(said.predicted, said.targets) == pytest.approx(table["severity"]["height"])
+
+
+NUMBERS = {"model": BAND_NUMBERS, "model_options": {}, "augment": "plain"}
+
+
+def test_with_folds_by_recordist_no_network_has_heard_the_person(recorded, shelf, monkeypatch):
+    splits = pooled(shelf.splits(BASE))
+    recordist = dict(zip(splits.train.ids, splits.train.extra["recordist"], strict=True))
+    heard = []
+    learning = sound_route.training_batches
+    monkeypatch.setattr(
+        sound_route,
+        "training_batches",
+        lambda task, sounds, model: heard.append(list(sounds.ids)) or learning(task, sounds, model),
+    )
+    said = recorded(folds=3, folds_by="recordist", epochs=0).predictions["val"]
+    assert len(said.ids) == len(splits.train)
+    for ids in heard:
+        known = {recordist[one] for one in ids}
+        asked = {recordist[one] for one in said.ids if one not in set(ids)}
+        assert asked
+        assert not known & asked
+    assert said.groups.tolist() == [recordist[one] for one in said.ids]
+
+
+def test_numbers_of_the_bands_are_means_and_spreads_by_hand(pictures):
+    found = band_numbers(pictures)
+    assert found.shape == (10, 2 * 2 * 12)
+    assert found[3, 12 + 5] == pytest.approx(np.mean(pictures[3, 1, 5].numpy(), dtype=np.float64))
+    assert found[3, 24 + 7] == pytest.approx(np.std(pictures[3, 0, 7].numpy().astype(np.float64)))
+    assert np.allclose(found, band_numbers(pictures.flip(3)))  # they do not know before from after
+
+
+def test_the_baseline_without_a_network_is_better_than_a_guess(recorded):
+    run = recorded(**NUMBERS, spectrogram="mel-tiny")
+    assert run.metrics["test"]["accuracy"] > 2 / len(run.classes)
+    assert run.parameters_total == (2 * 32 + 1) * len(run.classes)
+    assert run.notes["C"] in probes.STRENGTHS
+
+
+def test_the_baseline_is_dealt_the_same_folds_as_a_network(recorded):
+    run, network = recorded(**NUMBERS, folds=3), recorded(folds=3, epochs=0)
+    said, of_network = run.predictions["val"], network.predictions["val"]
+    assert said.ids == of_network.ids
+    assert said.groups.tolist() == of_network.groups.tolist()
+    sounds = pooled(load("birds", variant="core")).train.with_transform("mel")
+    numbers = band_numbers(sounds.tensors()[0])
+    learnt, asked = birds.folds(sounds, count=3)[1]
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=5000))
+    reference.fit(numbers[learnt], sounds.targets[learnt])
+    assert said.probabilities[asked] == pytest.approx(reference.predict_proba(numbers[asked]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"folds_by": "recordist"}, "folds_by = 'recordist' says how folds are dealt"),
+        ({"folds": 3, "folds_by": "weekday"}, "by is 'weekday'"),
+        (NUMBERS | {"augment": "mask"}, "augment = 'mask' has no meaning for band-numbers"),
+        (NUMBERS | {"hierarchy": {"mode": "flat"}}, "hierarchy = .* has no meaning"),
+        (NUMBERS | {"model_options": {"width": 4}}, "model_options has width; band-numbers knows C alone"),
+    ],
+)
+def test_what_the_baseline_and_the_folds_refuse(changes, message, recorded):
+    with pytest.raises(ValueError, match=message):
+        recorded(**changes)

@@ -281,9 +281,12 @@ def test_every_preset_makes_a_picture(name):
     picture = made(0.1 * noise(2, 3 * RATE).float())
     frames = 3 * RATE // made.hop_length + 1
     assert picture.shape == (2, made.channels, made.n_mels, frames)
-    size = {"small": (32, 130), "tiny": (32, 65)}.get(name.rpartition("-")[2], (64, 259))
-    assert (made.n_mels, frames) == size
+    sizes = {"small": (32, 130), "tiny": (32, 65), "decibels": (80, 259)}
+    assert (made.n_mels, frames) == sizes.get(name.rpartition("-")[2], (64, 259))
     assert picture.dtype == torch.float32
+    if not made.standardize:
+        assert torch.allclose(made(0.01 * noise(2, 3 * RATE).float()), picture - 20, atol=0.1), "it knows the loudness"
+        return
     assert torch.allclose(picture.mean(dim=(-2, -1)), torch.zeros(2, made.channels), atol=1e-4)
     assert torch.allclose(picture.std(dim=(-2, -1)), torch.ones(2, made.channels), atol=1e-3)
     assert not made(torch.zeros(RATE)).any(), "silence is flat, not noise blown up"
