@@ -347,7 +347,8 @@ def _refuse_one_network(task: Task) -> None:
     for name, value in (("resume", task.resume), ("checkpoint", task.checkpoint)):
         if value is not None:
             raise ValueError(
-                f"{name} = {value} holds one network, and folds = {task.recipe.folds} train several; leave it out"
+                f"{name} = {value} holds one network, and folds = {task.recipe.folds} train several; leave it out "
+                "(`python -m clslab sweep` keeps no network and takes folds, `train` does not)"
             )
     if task.recipe.subset is not None:
         raise ValueError("a cross-validation takes every recording; leave subset out")

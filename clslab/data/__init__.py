@@ -287,8 +287,10 @@ def _locate(entry: catalog.Entry, root: str | Path | None, download: bool) -> tu
     if package is not None:
         return package, "package"
     if root is not None:
+        # Of sounds, `root` itself may be a folder of the reader's own.
+        own = f", and no metadata.csv in {base} for recordings of your own" if entry.kind == "sounds" else ""
         raise FileNotFoundError(
-            f"there is no {folder}; fetch it with `python -m clslab data get {entry.name} --root "
+            f"there is no {folder}{own}; fetch it with `python -m clslab data get {entry.name} --root "
             f"{root}`, or leave root out to work on a {_made(entry)} stand-in"
         )
     return None, "stand-in"

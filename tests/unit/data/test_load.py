@@ -143,6 +143,12 @@ def test_a_root_without_the_set_is_an_error_and_no_stand_in(tmp_path: Path) -> N
         data.load("debris", root=tmp_path)
 
 
+def test_a_root_without_recordings_names_the_table_of_an_own_folder(tmp_path: Path) -> None:
+    words = rf"there is no .*birds, and no metadata\.csv in {tmp_path} for recordings of your own; fetch it"
+    with pytest.raises(FileNotFoundError, match=words):
+        data.load("birds", root=tmp_path)
+
+
 def test_a_set_without_an_archive_says_how_it_is_fetched() -> None:
     with pytest.raises(ValueError, match=r"birds has no archive; .*data get birds --species"):
         data.load("birds", download=True)
