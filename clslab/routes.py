@@ -52,6 +52,7 @@ from clslab.task import (
     count_parameters,
     epochs_of,
     for_loss,
+    no_single_model,
     notes_of,
     probabilities_of,
     training_indices,
@@ -429,9 +430,6 @@ def _cross_validation(task: Task) -> Trained:
         seed=task.recipe.seed,
     )
     seconds = time.perf_counter() - started + sum(spent for _, spent in found)
-
-    def no_single_model(_: ImageDataset) -> Floats:
-        raise ValueError("a cross-validation fits one model per fold and scores no test split; set test = false")
 
     parameters = (features.shape[1] + 1) * (task.num_classes if task.num_classes > 2 else 1)
     return Trained(

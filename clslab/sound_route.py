@@ -11,7 +11,7 @@ clip (`clslab.audio.TRANSFORMS`), once, before the training; `augment` is one of
 
 `model` is one of `clslab.models.list_models()`, or a borrowed one (`clslab.models.transfer.BACKBONES`), which takes a
 picture of one channel too; with a `hierarchy` the network answers on every level of the tree (`clslab.levels`). The
-model "band-numbers" is no network but the baseline: logistic regression on mean and standard deviation of each band.
+model "band-numbers" is no network but the baseline: logistic regression on four numbers of each band.
 
 With `folds` the recordings of all splits, the test included, are dealt into so many parts by the run's seed, and each
 is answered by a network that has heard none of it: a set of a hundred recordings is too small for a test of its own.
@@ -53,6 +53,7 @@ from clslab.task import (
     count_parameters,
     epochs_of,
     for_loss,
+    no_single_model,
     notes_of,
     probabilities_of,
 )
@@ -235,6 +236,8 @@ def check(recipe: Recipe) -> None:
         )
     if recipe.folds_by != "recording" and not recipe.folds:
         raise ValueError(f"folds_by = {recipe.folds_by!r} says how folds are dealt, and there are none; set folds")
+    if recipe.rare and recipe.folds_by != "recording":
+        raise ValueError(f"rare deals recordings, and folds_by = {recipe.folds_by!r}; leave folds_by out")
     if recipe.model == BAND_NUMBERS:
         _check_band_numbers(recipe)
     if recipe.rare:
@@ -381,15 +384,16 @@ def _fit(task: Task, model: nn.Module, batches: SpectrogramBatches, held_out: So
 
 
 def band_numbers(pictures: Tensor) -> Floats:
-    """Mean and standard deviation over time of every band: [N, C, F, frames] becomes [N, 2·C·F].
+    """Mean, standard deviation, least and greatest value over time of every band: [N, C, F, frames] -> [N, 4·C·F].
 
-    What a network knows beyond them is more than which pitches are loud, and how much each of them comes and goes.
+    They say which pitches are loud and how much each of them varies, and nothing about order.
 
     >>> band_numbers(torch.tensor([[[[0.0, 2.0], [5.0, 5.0]]]])).tolist()
-    [[1.0, 5.0, 1.0, 0.0]]
+    [[1.0, 5.0, 1.0, 0.0, 0.0, 5.0, 2.0, 5.0]]
     """
     spread, mean = torch.std_mean(pictures.double(), dim=3, correction=0)
-    return torch.cat([mean.flatten(1), spread.flatten(1)], dim=1).numpy()
+    least, greatest = pictures.double().aminmax(dim=3)
+    return torch.cat([one.flatten(1) for one in (mean, spread, least, greatest)], dim=1).numpy()
 
 
 def _numbers(sounds: SoundDataset, recipe: Recipe) -> Floats:
@@ -432,12 +436,9 @@ def _band_numbers_folds(task: Task) -> Trained:
             asked,
             truth,
             num_classes=task.num_classes,
-            strengths=[strength],  # a single one: nothing is chosen on what is scored
+            strengths=[strength],  # a single one, so that no fold chooses its own
         )
         probabilities[held_out] = probe.probabilities(asked)
-
-    def no_single_model(_: Any) -> Floats:
-        raise ValueError("a cross-validation fits one model per fold and scores no test split; leave folds out")
 
     return _of_numbers(
         task,

@@ -281,6 +281,15 @@ def for_loss(recipe: Recipe, model: nn.Module) -> nn.Module:
     return nn.Sequential(model, nn.LogSoftmax(dim=1)) if recipe.loss == "nll" else model
 
 
+def no_single_model(_: Any) -> Floats:
+    """The scorer of a cross-validation, which has several models.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError("a cross-validation fits one model per fold and scores no test split; set test = false")
+
+
 def _bytes(pictures: ImageDataset) -> int:
     return sum(source.nbytes for source in pictures.sources if isinstance(source, np.ndarray))
 

@@ -10,7 +10,7 @@
 | `multi-small`, `multi-tiny` | 3 | likewise, of three windows |
 | `pcen` | 1 | as `mel`, with per-channel energy normalisation in place of decibels |
 | `multi-pcen` | 3 | as `multi`, likewise |
-| `mel-decibels` | 1 | 80 bands as loud as they are, for the baseline of `clslab.sound_route` |
+| `mel-decibels` | 1 | 40 bands as loud as they are, for the baseline of `clslab.sound_route` |
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ TRANSFORMS: dict[str, SpectrogramTransform] = {
     "multi": SpectrogramTransform(n_ffts=_SEVERAL),
     "pcen": SpectrogramTransform(loudness="pcen"),
     "multi-pcen": SpectrogramTransform(n_ffts=_SEVERAL, loudness="pcen"),
-    "mel-decibels": SpectrogramTransform(n_mels=80, standardize=False),
+    "mel-decibels": SpectrogramTransform(n_mels=40, standardize=False),
 }
 """Transforms by name."""
 

@@ -203,6 +203,7 @@ def test_with_folds_by_recordist_no_network_has_heard_the_person(recorded, shelf
     )
     said = recorded(folds=3, folds_by="recordist", epochs=0).predictions["val"]
     assert len(said.ids) == len(splits.train)
+    assert len(heard) == 3
     for ids in heard:
         known = {recordist[one] for one in ids}
         asked = {recordist[one] for one in said.ids if one not in set(ids)}
@@ -211,18 +212,20 @@ def test_with_folds_by_recordist_no_network_has_heard_the_person(recorded, shelf
     assert said.groups.tolist() == [recordist[one] for one in said.ids]
 
 
-def test_numbers_of_the_bands_are_means_and_spreads_by_hand(pictures):
+def test_numbers_of_the_bands_are_those_found_by_hand(pictures):
     found = band_numbers(pictures)
-    assert found.shape == (10, 2 * 2 * 12)
+    assert found.shape == (10, 4 * 2 * 12)
     assert found[3, 12 + 5] == pytest.approx(np.mean(pictures[3, 1, 5].numpy(), dtype=np.float64))
     assert found[3, 24 + 7] == pytest.approx(np.std(pictures[3, 0, 7].numpy().astype(np.float64)))
+    assert found[4, 48 + 12 + 1] == pytest.approx(pictures[4, 1, 1].min().item())
+    assert found[4, 72 + 2] == pytest.approx(pictures[4, 0, 2].max().item())
     assert np.allclose(found, band_numbers(pictures.flip(3)))  # they do not know before from after
 
 
 def test_the_baseline_without_a_network_is_better_than_a_guess(recorded):
     run = recorded(**NUMBERS, spectrogram="mel-tiny")
     assert run.metrics["test"]["accuracy"] > 2 / len(run.classes)
-    assert run.parameters_total == (2 * 32 + 1) * len(run.classes)
+    assert run.parameters_total == (4 * 32 + 1) * len(run.classes)
     assert run.notes["C"] in probes.STRENGTHS
 
 
@@ -244,6 +247,7 @@ def test_the_baseline_is_dealt_the_same_folds_as_a_network(recorded):
     [
         ({"folds_by": "recordist"}, "folds_by = 'recordist' says how folds are dealt"),
         ({"folds": 3, "folds_by": "weekday"}, "by is 'weekday'"),
+        ({"folds": 3, "folds_by": "recordist", "rare": {"shots": [0]}}, "rare deals recordings"),
         (NUMBERS | {"augment": "mask"}, "augment = 'mask' has no meaning for band-numbers"),
         (NUMBERS | {"hierarchy": {"mode": "flat"}}, "hierarchy = .* has no meaning"),
         (NUMBERS | {"model_options": {"width": 4}}, "model_options has width; band-numbers knows C alone"),
