@@ -18,6 +18,7 @@ import gzip
 import io
 import re
 import sys
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,6 +37,7 @@ PUBLISHED = (
 """What leaves the machine, relative to the root of the repository; what does not exist is passed over."""
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\n\\]{64,}={0,2}")
+_LIGATURE = re.compile("[\ufb00-\ufb06]")
 _PDF_STREAM = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
 _PDF_HEX = re.compile(rb"<([0-9A-Fa-f\s]{16,})>")
 
@@ -116,6 +118,12 @@ def _unpacked(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
                 continue
 
 
+def pdf_words(content: bytes) -> list[str]:
+    """The text of each page of a PDF. Letters that a font has drawn as one, such as ﬁ, are two letters again."""
+    pages = (page.extract_text() for page in PdfReader(io.BytesIO(content)).pages)
+    return [_LIGATURE.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text) for text in pages]
+
+
 def _of_pdf(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
     """The streams of a PDF, and its words.
 
@@ -132,7 +140,7 @@ def _of_pdf(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"stream {number}, UTF-16", plain.replace(b"\0", b"")
         yield f"stream {number}, hex", b"\n".join(map(_from_hex, _PDF_HEX.findall(plain)))
     try:
-        words = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(content)).pages)
+        words = "\n".join(pdf_words(content))
     except PyPdfError as error:
         raise ValueError(f"{name} cannot be read as a PDF ({error}); make it again, or take it away") from error
     yield "words", words.encode("utf-8")

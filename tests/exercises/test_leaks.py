@@ -51,6 +51,14 @@ def test_it_is_found_where_a_line_of_a_pdf_ends_within_it(tmp_path):
     assert [leak.inside for leak in leaks.find(WORD, [tmp_path])] == ["words, without gaps"]
 
 
+def test_it_is_found_where_the_font_draws_two_letters_as_one(tmp_path):
+    figure = plt.figure()
+    figure.text(0.1, 0.5, "pu\ufb03n4711o\ufb00")
+    figure.savefig(tmp_path / "page.pdf")
+    plt.close(figure)
+    assert "words" in [leak.inside for leak in leaks.find("puffin4711off", [tmp_path])]
+
+
 def test_it_is_found_in_the_bookmarks_of_a_pdf(tmp_path):
     writer = PdfWriter()
     page = writer.add_blank_page(100, 100)

@@ -45,7 +45,7 @@ def made(site):
 @pytest.fixture(scope="module")
 def texts(made):
     """The words of each page, without gaps."""
-    return ["".join(page.extract_text().split()) for page in PdfReader(made[1]).pages]
+    return ["".join(text.split()) for text in leaks.pdf_words(made[1].read_bytes())]
 
 
 def titles(site: Path) -> list[onepage.Line]:
