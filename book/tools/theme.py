@@ -15,11 +15,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-ICONS = (
-    "window.__jupyter_widgets_assets_path__ = "
-    "document.documentElement.dataset.content_root + '_static/vendor/html-manager/';"
-)
-"""Where the widget manager finds its icons; it would ask a content network for them."""
+ICONS = r"""{
+  const path = document.documentElement.dataset.content_root + '_static/vendor/html-manager/';
+  const vendored = new URL(path, document.baseURI).href;
+  window.__jupyter_widgets_assets_path__ = vendored;
+  new MutationObserver(changes => {
+    for (const style of changes.flatMap(change => [...change.addedNodes])) {
+      const right = style.textContent.replace(/url\([^()]*\/([0-9a-f]{20}\.\w+)/g, `url(${vendored}$1`);
+      if (style.tagName === 'STYLE' && right !== style.textContent) {
+        style.textContent = right;
+      }
+    }
+  }).observe(document.head, {childList: true});
+}"""
+"""Where the widget manager finds its icons.
+
+It writes their addresses into its styles before it reads the path that it may be given: it takes them to lie beside a
+script that is not there, and in a page without a server beside nothing. So they are put right before they are drawn.
+"""
 
 _OPENER = re.compile(
     r'(<a class="(?:current )?reference internal"[^>]*>(?P<name>(?:(?!</a>).)*)</a>\s*<details[^>]*>\s*)<summary>',

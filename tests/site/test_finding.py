@@ -6,6 +6,8 @@ import base64
 import json
 import re
 import shutil
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from browsing import PHONE, SITE, Visit, served, visiting
@@ -122,22 +124,29 @@ WIDGET = {
 
 
 @pytest.fixture
-def broken(tmp_path):
-    """A copy of one page of the site, to be changed, served over http."""
+def changed(tmp_path):
+    """A copy of one page of the site with a few words of HTML more at its end, as a folder."""
 
-    def served_with(body: str):
+    def with_more(body: str) -> Path:
         folder = tmp_path / "site"
         (folder / "chapters").mkdir(parents=True)
         shutil.copytree(SITE / "_static", folder / "_static")
         text = (SITE / "book" / "how_to_use.html").read_text("utf-8")
         assert "</article>" in text
         (folder / "chapters" / "page.html").write_text(text.replace("</article>", f"{body}</article>", 1), "utf-8")
-        return served(folder)
+        return folder
 
-    return served_with
+    return with_more
 
 
-def test_a_widget_is_shown_without_a_kernel_and_without_a_network(browser, broken):
+@pytest.fixture
+def broken(changed):
+    """The same, served over http."""
+    return lambda body: served(changed(body))
+
+
+@pytest.mark.parametrize("opened", [served, lambda folder: nullcontext(folder.as_uri())], ids=["http", "file"])
+def test_a_widget_is_shown_without_a_kernel_and_without_a_network(browser, changed, opened):
     scripts = f"<script>{ICONS}</script>" + "".join(
         f'<script src="../_static/vendor/{name}"{more}></script>'
         for name, more in (
@@ -151,9 +160,18 @@ def test_a_widget_is_shown_without_a_kernel_and_without_a_network(browser, broke
         '<script type="application/vnd.jupyter.widget-view+json">'
         '{"version_major": 2, "version_minor": 0, "model_id": "c"}</script>'
     )
-    with broken(body) as base, visiting(browser, base) as one:
+    with opened(changed(body)) as base, visiting(browser, base) as one:
         one.page.goto(f"{base}/chapters/page.html", wait_until="load")
         one.page.wait_for_selector(".widget-slider")
+        icons = one.page.evaluate(
+            """async () => {
+              const fonts = [...document.fonts].filter(font => font.family.includes('Awesome 5'));
+              await Promise.allSettled(fonts.map(font => font.load()));
+              return fonts.map(font => font.status);
+            }"""
+        )
+        assert icons
+        assert set(icons) == {"loaded"}
         assert one.outside == []
         assert one.failed == []
         assert "3" in one.page.locator(".widget-readout").inner_text()
