@@ -36,6 +36,7 @@ help:
 	@echo "make homework-template DEST=...   begin an instructor's folder for the graded sheet"
 	@echo "make vendor              fetch the scripts of others that the site carries with it, by npm, and check them"
 	@echo "make links|colab|versions   with a network: dead links, Colab's packages, what is newer"
+	@echo "make colab-venv [COLAB=...]   with a network: chapters in a venv that has Colab's packages"
 	@echo "make chapters-gpu        all notebooks at full size, with this machine's data"
 	@echo "make bench               the speed ratios in benchmarks/ (BENCH=--record keeps them with the book's records)"
 	@echo "make clean               remove what was built; make distclean also removes .venv"
@@ -151,12 +152,16 @@ site-check: $(STAMP)
 browser: $(STAMP)
 	$(PY) -m playwright install --with-deps chromium
 
-# These three ask the network, so `make test` leaves them out.
+# These four ask the network, so `make test` leaves them out.
 links: $(STAMP)
 	@$(PY) -m book.tools.links
 
 colab: $(STAMP)
 	@$(PY) tests/book/colab.py
+
+# Fills a venv with what Colab has and runs chapters in it: some gigabytes and minutes.
+colab-venv: $(STAMP)
+	@PYTHONPATH=. $(PY) tests/book/colab_venv.py $(COLAB)
 
 versions: $(STAMP)
 	@$(PY) -m pip list --disable-pip-version-check --outdated
@@ -175,4 +180,4 @@ clean:
 distclean: clean
 	rm -rf .venv
 
-.PHONY: help install book publish pdf vendor chapter notebooks catalogues costs numbers data-sheets address student student-branch release grade leaks homework-template test lint format types unit chapters chapters-gpu site-smoke site-check browser links colab versions bench clean distclean
+.PHONY: help install book publish pdf vendor chapter notebooks catalogues costs numbers data-sheets address student student-branch release grade leaks homework-template test lint format types unit chapters chapters-gpu site-smoke site-check browser links colab colab-venv versions bench clean distclean

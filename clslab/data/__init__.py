@@ -162,7 +162,7 @@ def load(
             `cifar100`: `long-tail-100` and `long-tail-10` (a hundred and ten times fewer training
             pictures of the last class than of the first, arXiv:1901.05555). `catsdogs`: `homework` (a
             validation split cut from train; the folder val becomes the sealed test). `birds`:
-            `core`, `broad`, `genera` (see `clslab.data.birds`).
+            `core`, `broad`, `orders`, `genera`, `three-genera` (see `clslab.data.birds`).
         root: folder that holds the sets; for `birds` also a folder of your own sounds with its
             metadata.csv. A set that is not there is then an error, no stand-in.
         download: fetch the set if it is not there yet.

@@ -8,6 +8,7 @@
 | `genera` | the nine genera of core and Vireo | family, genus |
 | `three-genera` | the three genera of most recordings, core or not: Setophaga, Poecile, Leiothlypis | family, genus |
 | `broad` | the families of all clips, core included | order, family |
+| `orders` | the orders of all clips | order |
 | `None` where the table has no subsets | all species | those of order, family, genus, species that divide them |
 
 In `broad` a species outside core has a single recording. It could only be learned and tested on that one, which
@@ -29,7 +30,7 @@ from clslab.data.sounds import RATE, SECONDS, SoundDataset
 from clslab.data.splits import group_split
 from clslab.taxonomy import Taxonomy
 
-VARIANTS: tuple[str | None, ...] = (None, "core", "broad", "genera", "three-genera")
+VARIANTS: tuple[str | None, ...] = (None, "core", "broad", "orders", "genera", "three-genera")
 SMOKE_SIZES = {"train": 60, "val": 20, "test": 20}
 TAKES_OWN_FOLDER = True
 """`clslab.data.load` may be given the folder that holds metadata.csv itself as `root`, or as `$CLSLAB_DATA`."""
@@ -39,6 +40,7 @@ LEVELS: dict[str, tuple[str, ...]] = {
     "genera": ("family", "genus"),
     "three-genera": ("family", "genus"),
     "broad": ("order", "family"),
+    "orders": ("order",),
 }
 FRACTIONS = (0.6, 0.2, 0.2)
 TENTH_GENUS = "Vireo"
@@ -130,6 +132,8 @@ def taxonomy(variant: str | None = None) -> Taxonomy:
     if variant == "broad":
         paths = [(order, family) for order, families in FAMILIES.items() for family in families]
         return Taxonomy.from_paths(sorted(paths))
+    if variant == "orders":
+        return Taxonomy.from_paths([(order,) for order in sorted(FAMILIES)])
     if variant == "genera":
         return Taxonomy.from_paths(sorted({path[:2] for path in CORE} | {("Vireonidae", TENTH_GENUS)}))
     if variant == "three-genera":
@@ -158,7 +162,7 @@ def read(folder: Path, *, variant: str | None = None, seed: int = 0) -> dict[str
 def stand_in(*, variant: str | None = None, seed: int = 0) -> dict[str, SoundDataset]:
     """Synthesised songs under the same classes and the same tree (see `clslab.data.songs`)."""
     tree = taxonomy(variant)
-    recordings = (3, 1, 1) if variant == "broad" else (6, 2, 2)
+    recordings = (3, 1, 1) if variant in ("broad", "orders") else (6, 2, 2)
     return songs.synthesise(tree, [path[-1] for path in tree.paths], recordings=recordings, seed=seed)
 
 
@@ -254,7 +258,7 @@ def _say(line: str) -> None:
 def _choose(folder: Path, rows: list[Row], variant: str | None) -> list[Row]:
     """The rows of a variant."""
     core = [row for row in rows if row.subset == "core"]
-    if variant == "broad" or (variant is None and not core):
+    if variant in ("broad", "orders") or (variant is None and not core):
         return rows
     if not core:
         raise ValueError(

@@ -21,10 +21,23 @@ def test_every_target_has_the_three_rows_of_the_source(target):
     assert [row.hierarchy.get("shallow") for row in rows] == [None, "updated", "fixed"]
 
 
-def test_every_row_has_five_seeds_but_the_dear_ones():
-    three = {name for name, seeds in FILE.seeds.items() if seeds == (0, 1, 2)}
-    assert all("/rare/" in name or "/mobilenet-" in name for name in three)
-    assert {seeds for name, seeds in FILE.seeds.items() if name not in three} == {(0, 1, 2, 3, 4)}
+@pytest.mark.parametrize("file", [FILE, BORROWED])
+def test_every_row_has_five_seeds(file):
+    assert set(file.seeds.values()) == {(0, 1, 2, 3, 4)}
+
+
+KINDS = ("flat", "flat-wide", "multi", "gru", "attention")
+WITH_A_TREE = ("joint", "updated", "fixed", "fixed-conv", "fixed-coral")
+
+
+def test_species_and_families_have_every_kind_of_network_and_orders_those_without_a_tree():
+    kinds = {
+        target: {name.split("/")[2] for name in FILE.recipes if f"/{target}/" in name}
+        for target in ("species", "family")
+    }
+    assert kinds == {"species": {*KINDS, *WITH_A_TREE}, "family": {*KINDS, *WITH_A_TREE}}
+    assert {name for name in FILE.recipes if "/orders/" in name} == {f"birds/orders/{kind}" for kind in KINDS}
+    assert birds.taxonomy("orders").levels == 1
 
 
 def test_the_borrowed_network_differs_from_the_random_one_in_its_weights_alone():
@@ -42,7 +55,7 @@ def test_a_row_passes_the_check_of_its_route(name):
     assert recipe.data == "birds"
     assert recipe.variant in birds.VARIANTS
     # Core has too few test recordings, and the families of broad one recording of most species.
-    assert recipe.folds == (0 if recipe.variant == "broad" else 5)
+    assert recipe.folds == (0 if recipe.variant in ("broad", "orders") else 5)
     channels = audio.transform(recipe.spectrogram).channels
     tree = levels.tree_of(birds.taxonomy(recipe.variant), recipe)
     options = {key: value for key, value in recipe.hierarchy.items() if key in levels._OF_THE_NETWORK}
@@ -62,7 +75,5 @@ def test_rows_that_are_compared_differ_in_what_is_compared_alone(name):
     own, other = recipe.to_dict(), flat.to_dict()
     differing = {field for field in own if own[field] != other[field]}
     allowed = {"hierarchy", "epochs"}
-    allowed |= {"species/multi": {"spectrogram"}, "species/flat-wide": {"model_options"}}.get(
-        name.removeprefix("birds/"), set()
-    )
+    allowed |= {"multi": {"spectrogram"}, "flat-wide": {"model_options"}}.get(kind, set())
     assert differing <= allowed

@@ -375,7 +375,8 @@ def test_a_split_without_validation(own):
 
 
 @pytest.mark.parametrize(
-    ("variant", "counts"), [(None, [6, 9, 10]), ("genera", [7, 10]), ("three-genera", [2, 3]), ("broad", [19, 47])]
+    ("variant", "counts"),
+    [(None, [6, 9, 10]), ("genera", [7, 10]), ("three-genera", [2, 3]), ("broad", [19, 47]), ("orders", [19])],
 )
 def test_the_stand_in_has_the_tree_of_the_set(variant, counts, capsys):
     splits = data.load("birds", variant=variant)
@@ -407,7 +408,7 @@ def real_or_stand_in(variant):
 
 
 @pytest.mark.usefixtures("real_or_drawn")
-@pytest.mark.parametrize("variant", ["core", "genera", "three-genera", "broad"])
+@pytest.mark.parametrize("variant", ["core", "genera", "three-genera", "broad", "orders"])
 def test_the_tree_of_the_real_table_is_the_one_that_is_written_down(variant):
     splits, parts = real_or_stand_in(variant)
     assert splits.taxonomy == birds.taxonomy(variant)
@@ -416,7 +417,7 @@ def test_the_tree_of_the_real_table_is_the_one_that_is_written_down(variant):
     assert len(whole) == sum(map(len, parts.values()))
     assert len(set(whole.ids)) == len(whole)
     if splits.source == "local":
-        assert {"core": 207, "genera": 226, "three-genera": 122, "broad": 808}[variant] == len(whole)
+        assert {"core": 207, "genera": 226, "three-genera": 122, "broad": 808, "orders": 808}[variant] == len(whole)
 
 
 @pytest.mark.usefixtures("real_or_drawn")
