@@ -26,17 +26,19 @@ def test_every_row_has_five_seeds(file):
     assert set(file.seeds.values()) == {(0, 1, 2, 3, 4)}
 
 
-KINDS = ("flat", "flat-wide", "multi", "gru", "attention")
-WITH_A_TREE = ("joint", "updated", "fixed", "fixed-conv", "fixed-coral")
+KINDS = {"flat", "flat-wide", "multi", "gru", "attention"}
+WITH_A_TREE = {"updated", "fixed", "fixed-conv", "fixed-coral"}
 
 
-def test_species_and_families_have_every_kind_of_network_and_orders_those_without_a_tree():
-    kinds = {
-        target: {name.split("/")[2] for name in FILE.recipes if f"/{target}/" in name}
-        for target in ("species", "family")
-    }
-    assert kinds == {"species": {*KINDS, *WITH_A_TREE}, "family": {*KINDS, *WITH_A_TREE}}
-    assert {name for name in FILE.recipes if "/orders/" in name} == {f"birds/orders/{kind}" for kind in KINDS}
+def test_every_target_has_every_kind_of_network_and_orders_those_without_a_tree():
+    kinds: dict[str, set[str]] = {}
+    for name in FILE.recipes:
+        _, target, kind = name.split("/")
+        kinds.setdefault(target, set()).add(kind)
+    assert kinds["species"] == kinds["family"] == KINDS | WITH_A_TREE | {"joint"}
+    assert kinds["genera"] == KINDS | WITH_A_TREE
+    assert {kind for kind in kinds["three-genera"] if not kind.startswith("mobilenet-")} == KINDS | WITH_A_TREE
+    assert kinds["orders"] == KINDS
     assert birds.taxonomy("orders").levels == 1
 
 

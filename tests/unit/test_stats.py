@@ -100,6 +100,18 @@ def test_same_seed_same_interval_and_chunks_do_not_matter(monkeypatch):
     assert chunked == pytest.approx(first, abs=0.02)
 
 
+def test_draws_that_are_kept_change_no_interval(monkeypatch):
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 3, 50)) < [[[0.8]], [[0.6]]]
+    found = [stats.bootstrap(a), stats.bootstrap(b), stats.paired_bootstrap(a, b), stats.bootstrap(a[:, :40])]
+    kept = stats._kept.cache_info()
+    assert [stats.bootstrap(a), stats.bootstrap(b), stats.paired_bootstrap(a, b), stats.bootstrap(a[:, :40])] == found
+    assert stats._kept.cache_info().hits == kept.hits + 4
+    monkeypatch.setattr(stats, "_KEPT_NUMBERS", 50 * 2000 - 1)  # now those of forty items alone are kept
+    assert [stats.bootstrap(a), stats.bootstrap(b), stats.paired_bootstrap(a, b), stats.bootstrap(a[:, :40])] == found
+    assert stats._kept.cache_info().hits == kept.hits + 5
+
+
 def test_seeds_that_disagree_widen_the_interval():
     """The variance over seeds and items together is that of the random-effects formula, not that of the items alone."""
     rng = np.random.default_rng(1)
