@@ -37,6 +37,7 @@ help:
 	@echo "make vendor              fetch the scripts of others that the site carries with it, by npm, and check them"
 	@echo "make links|colab|versions   with a network: dead links, Colab's packages, what is newer"
 	@echo "make colab-venv [COLAB=...]   with a network: chapters in a venv that has Colab's packages"
+	@echo "make image               with a network: the Docker image of the course"
 	@echo "make chapters-gpu        all notebooks at full size, with this machine's data"
 	@echo "make bench               the speed ratios in benchmarks/ (BENCH=--record keeps them with the book's records)"
 	@echo "make clean               remove what was built; make distclean also removes .venv"
@@ -159,6 +160,11 @@ links: $(STAMP)
 colab: $(STAMP)
 	@$(PY) tests/book/colab.py
 
+# The image of the Dockerfile; DOCKER="buildah build-using-dockerfile" builds it without a daemon.
+DOCKER = docker build
+image:
+	$(DOCKER) -t clslab .
+
 # Fills a venv with what Colab has and runs chapters in it: some gigabytes and minutes.
 colab-venv: $(STAMP)
 	@PYTHONPATH=. $(PY) tests/book/colab_venv.py $(COLAB)
@@ -180,4 +186,4 @@ clean:
 distclean: clean
 	rm -rf .venv
 
-.PHONY: help install book publish pdf vendor chapter notebooks catalogues costs numbers data-sheets address student student-branch release grade leaks homework-template test lint format types unit chapters chapters-gpu site-smoke site-check browser links colab colab-venv versions bench clean distclean
+.PHONY: help install book publish pdf vendor chapter notebooks catalogues costs numbers data-sheets address student student-branch release grade leaks homework-template test lint format types unit chapters chapters-gpu site-smoke site-check browser links colab colab-venv image versions bench clean distclean

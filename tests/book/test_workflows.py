@@ -134,6 +134,7 @@ def test_the_other_workflows_do_what_they_are_for():
     assert ("weekly/newest", "make install CONSTRAINTS=/dev/null") in RUNS
     assert of["weekly/newest"] == ["install", "versions", "browser", "test", "book"]
     assert of["weekly/colab"] == ["install", "colab", "colab-venv"]
+    assert of["weekly/image"] == ["image"]
     pythons = [step["with"]["python-version"] for job, step in STEPS if job == "weekly/colab" and "with" in step]
     assert pythons == [".".join(header(LIST.read_text("utf-8"))["python"].split(".")[:2])]
     assert "links" in of["links/links"]
