@@ -33,8 +33,8 @@ class WeightAverage:
     Raises:
         ValueError: if `decay` is out of range.
 
-    Source: Polyak and Juditsky (1992); the rising share is TensorFlow's `ExponentialMovingAverage`. Taught in
-    chapter 10.
+    Source: Polyak and Juditsky (1992); the rising share is TensorFlow's `ExponentialMovingAverage`.
+    Taught in chapter 10.
 
     >>> model = nn.Linear(1, 1)
     >>> average = WeightAverage(model, 0.9)

@@ -11,7 +11,7 @@ The processes are started by torchrun, and a program joins them for as long as a
 
 Without torchrun there is one process, and everything here does nothing.
 
-Taught in the appendix on many machines.
+Taught in appendix A1.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def joined(backend: str | None = None) -> Iterator[World]:
         ProcessLost: if another process has ended, or torchrun asks this one to end.
         ValueError: if the environment is not that of torchrun, or there are fewer CUDA devices than processes.
 
-    Taught in the appendix on many machines.
+    Taught in appendix A1.
     """
     if dist.is_available() and dist.is_initialized():
         raise ValueError("this process has joined a job already; leave that block first")
@@ -205,7 +205,7 @@ class ShardSampler(Sampler[int]):
     Raises:
         ValueError: if there are fewer items than processes, or a number is out of range.
 
-    Taught in the appendix on many machines.
+    Taught in appendix A1.
 
     >>> [list(ShardSampler(7, batch_size=2, rank=rank, world_size=2)) for rank in (0, 1)]
     [[0, 1, 4, 5], [2, 3, 6]]
@@ -343,7 +343,7 @@ def average_statistics(model: nn.Module) -> None:
     running statistics, which evaluation uses, are brought together here. `torch.nn.SyncBatchNorm` would count over all
     processes in every layer, on CUDA devices only.
 
-    Taught in the appendix on many machines.
+    Taught in appendix A1.
     """
     size = world().world_size
     if size == 1:

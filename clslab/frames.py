@@ -186,7 +186,7 @@ class Frames:
             import ipywidgets
         except ImportError as error:
             raise ImportError(
-                "live() needs the package ipywidgets; install it with pip install 'clslab[lab]', or look at the stored "
+                "live() needs the package ipywidgets; install it with pip install ipywidgets, or look at the stored "
                 "figures, which need nothing"
             ) from error
         picture, draw, label = ipywidgets.HTML(), self._draw, self._label

@@ -3,6 +3,8 @@
 `clslab.data.load` notes each set that it hands out. A picture that is stored for a page says in its own file whether
 photographs or other rasters are drawn in it and which sets had been read by then (`stored_png`). So a site can be
 looked over before it is published: a picture that says nothing about itself is nobody's, and is refused.
+
+Taught in chapter 1.
 """
 
 from __future__ import annotations

@@ -166,6 +166,8 @@ def foot(text: str, one: Stamp | None, recorded: Mapping[str, Sequence[Run]]) ->
             *(row(name, of_family[name]) for name in quoted),
             "",
         ]
+    else:
+        lines += ["It quotes no recorded run: what its cells print was computed then.", ""]
     return "\n".join(lines)
 
 
@@ -183,11 +185,14 @@ def _stamps(path: Path) -> dict[str, Stamp]:
 
 
 def add_foot(app: Sphinx, page: str, source: list[str]) -> None:
-    """Handler of Sphinx's `source-read`: chapters get their foot."""
-    if not page.startswith("chapters/") or not app.config.page_runs:
+    """Handler of Sphinx's `source-read`: chapters get their foot, and tables of records say when they were made."""
+    if not app.config.page_runs:
         return
     one = _stamps(Path(app.config.page_runs)).get(page)
-    source[0] += foot(source[0], one, _recorded(Path(app.srcdir) / "book" / "results"))
+    if page.startswith("chapters/"):
+        source[0] += foot(source[0], one, _recorded(Path(app.srcdir) / "book" / "results"))
+    elif one is not None:
+        source[0] += f"\n\n{HEADING}\n\n{last_run(one)}\n"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

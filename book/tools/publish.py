@@ -43,7 +43,17 @@ MEDIA = re.compile(
 )
 """Endings of files that are pictures or sounds, or arrays that hold some."""
 
-_TAGS = {**dict.fromkeys(("img", "audio", "video", "source", "embed", "iframe"), "src"), "image": "href"}
+_TAGS = {
+    **dict.fromkeys(("img", "audio", "video", "source", "embed", "iframe", "input"), "src"),
+    "image": "href",
+    "object": "data",
+}
+_ADDRESS = re.compile(r"url\(['\"]?([^'\")]+)")
+_DATA = re.compile(r"data:(?:image|audio|video)/[\w.+-]+[;,][^\s'\"<>)\\]{40,}")
+"""A picture or sound within a page, wherever it stands; shorter ones are examples in the text."""
+
+_WIDGETS = "application/vnd.jupyter.widget-state+json"
+_SHOWING = {"ImageModel", "AudioModel", "VideoModel"}
 _CREDIT = '<p class="clslab-credit">{}</p>'
 _LICENCE = re.compile(r"https?://creativecommons\.org/licenses/(?:" + "|".join(OPEN) + r")/[\d.]+/?")
 
@@ -82,12 +92,18 @@ def listed(root: Path) -> Listed:
 
 
 class _Embedded(HTMLParser):
-    """Collects what a page embeds: (address, licence named by the player around it)."""
+    """Collects what a page embeds, as (address, licence named by the player around it), and what nobody can look into.
+
+    A licence counts where the player also says whom the sound is from.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.media: list[tuple[str, str | None]] = []
+        self.closed: list[str] = []
         self._divisions: list[str | None] = []  # of each open division the licence that is named there
+        self._inside = ""  # what is read as one text: "style", "widgets" or "small"
+        self._waiting: list[str] = []  # sounds of the open player whose credit is still to come
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         names = {name: value or "" for name, value in attrs}
@@ -95,18 +111,54 @@ class _Embedded(HTMLParser):
             player = "clslab-player" in names.get("class", "").split()
             self._divisions.append(names.get("data-origin", "") if player else None)
         if tag in _TAGS and (address := names.get(_TAGS[tag]) or names.get("xlink:href")):
-            licence = next((one for one in self._divisions if one is not None), None)
-            self.media.append((address, licence if tag in ("audio", "source") else None))
+            licence = self._licence() if tag in ("audio", "source") else None
+            if licence and licence != "synthetic":
+                self._waiting.append(address)
+            else:
+                self.media.append((address, licence))
         for choice in [names.get("poster", ""), *re.split(r",\s+", names.get("srcset", ""))]:
             if choice.strip():
                 self.media.append((choice.split()[0], None))
-        self.media += [(address, None) for address in re.findall(r"url\(['\"]?([^'\")]+)", names.get("style", ""))]
+        self.media += [(address, None) for address in _ADDRESS.findall(names.get("style", ""))]
         if names.get("data-frames"):
             self.media += [(frame["src"], None) for frame in json.loads(names["data-frames"])]
+        if names.get("srcdoc"):
+            inner = _Embedded.of(names["srcdoc"])
+            self.media += inner.media
+            self.closed += inner.closed
+        self._inside = "widgets" if names.get("type") == _WIDGETS else tag if tag in ("style", "small") else ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "style":
+            self.media += [(address, None) for address in _ADDRESS.findall(data)]
+        elif self._inside == "widgets":
+            models = json.loads(data).get("state", {}).values()
+            if any(one.get("buffers") or one.get("model_name") in _SHOWING for one in models):
+                self.closed.append("a widget")
+        elif self._inside == "small" and data.strip():
+            self.media += [(address, self._licence()) for address in self._waiting]
+            self._waiting = []
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "div" and self._divisions:
-            self._divisions.pop()
+        self._inside = ""
+        if tag == "div" and self._divisions and self._divisions.pop() is not None:
+            self.closed += ["a sound whose player does not say whom it is from"] * len(self._waiting)
+            self._waiting = []
+
+    def _licence(self) -> str | None:
+        return next((one for one in self._divisions if one is not None), None)
+
+    @classmethod
+    def of(cls, page: str) -> _Embedded:
+        """What was found in a page; data addresses that stand elsewhere, such as in a script, are closed."""
+        parser = cls()
+        parser.feed(page)
+        parser.close()
+        known = {address for address, _ in parser.media}
+        for address in dict.fromkeys(_DATA.findall(html.unescape(page))):
+            if not any(one.startswith(address) for one in known) and not parser.closed:
+                parser.closed.append(f"{address[:40]}… outside the places that are looked at")
+        return parser
 
 
 def embedded(page: str) -> list[tuple[str, str | None]]:
@@ -115,9 +167,7 @@ def embedded(page: str) -> list[tuple[str, str | None]]:
     >>> embedded('<img src="a.png"><div class="clslab-player" data-origin="synthetic"><audio src="b.wav"></div>')
     [('a.png', None), ('b.wav', 'synthetic')]
     """
-    parser = _Embedded()
-    parser.feed(page)
-    return parser.media
+    return _Embedded.of(page).media
 
 
 def content(site: Path, page: Path, address: str) -> tuple[str, bytes] | None:
@@ -168,7 +218,10 @@ def refusal(raw: bytes, licence: str | None, allowed: Listed) -> tuple[str | Non
 
 def page_items(site: Path, page: Path, allowed: Listed) -> Iterator[tuple[str, str | None, list[str]]]:
     """Everything that a page embeds: what it is, why it is refused or None, the credits that it asks for."""
-    for address, licence in embedded(page.read_text("utf-8")):
+    found = _Embedded.of(page.read_text("utf-8"))
+    for what in found.closed:
+        yield what, "it cannot be looked into; show a picture or a player in its place", []
+    for address, licence in found.media:
         try:
             item = content(site, page, address)
         except BookError as error:

@@ -13,6 +13,8 @@
 
 In `broad` a species outside core has a single recording. It could only be learned and tested on that one, which
 measures nothing, so the finest class is the family; `extra` has genus and species of every clip.
+
+Taught in chapters 14 and 15.
 """
 
 from __future__ import annotations

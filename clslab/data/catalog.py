@@ -266,7 +266,7 @@ _SOLAR = Entry(
     "corrected. Experts gave each cell one of four probabilities of being defective: 0, 1/3, 2/3, 1.",
     people="No people. The pictures belong to the institutes that made them.",
     provenance="From the authors' own package elpv-dataset, which ships the pictures. It is an extra of its "
-    "own (`pip install clslab[solar]`) because its licence forbids commercial use.",
+    "own (`pip install elpv-dataset`) because its licence forbids commercial use.",
     warts=(
         "Cells of one module follow each other in the file numbers, and the module of a cell is not "
         "given: a random split puts neighbours on both sides and looks better than it should.",

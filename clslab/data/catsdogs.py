@@ -4,6 +4,8 @@
 
 The variant `homework` keeps the folder `val` shut as its test split and cuts a validation split from the training
 pictures, so that everything can be chosen without looking at what is reported.
+
+Taught in chapters 5 and 6.
 """
 
 from pathlib import Path

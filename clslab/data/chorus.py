@@ -2,6 +2,8 @@
 
 A recording at dawn holds more than one species. Clips of different species that are added up make a test for it whose
 truth is known; `clslab.metrics.mean_average_precision` scores it.
+
+Taught in chapter 15.
 """
 
 from __future__ import annotations

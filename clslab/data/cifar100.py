@@ -4,6 +4,8 @@
 
 The order of the pictures in those files does not matter here: each half is sorted by the sha256 of its pictures, and
 everything that is chosen or numbered follows from that. Two copies that differ in order give the same splits.
+
+Taught in chapters 7 and 12.
 """
 
 from __future__ import annotations

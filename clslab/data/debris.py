@@ -5,6 +5,8 @@
 A group is a block of 12 consecutive file numbers of one material, which is what the split was made
 of. Nine of the 202 blocks have a member or two in another split: pictures that were moved to stay
 with a near-duplicate there. Such a stray is a group of its own, so groups never cross a split.
+
+Taught in chapter 1.
 """
 
 import csv

@@ -1,4 +1,7 @@
-"""A set of labelled pictures: files, arrays or drawings behind one small interface."""
+"""A set of labelled pictures: files, arrays or drawings behind one small interface.
+
+Taught in chapter 1.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

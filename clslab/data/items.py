@@ -1,4 +1,7 @@
-"""What every labelled data set checks about its items, whether they are pictures or sounds."""
+"""What every labelled data set checks about its items, whether they are pictures or sounds.
+
+Taught in chapter 4.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ a drawing is a result on the real set.
 
 Pictures are drawn when asked for, a few milliseconds each, from a random state of their own: item i
 is the same whatever was drawn before it. `ImageDataset.cache_pixels` keeps them in memory.
+
+Taught in chapters 1 and 4.
 """
 
 import functools

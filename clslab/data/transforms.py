@@ -13,6 +13,8 @@
 
 `source-train` shows objects larger than `source-val` does: its second crop enlarges what the first
 one has already enlarged (chapter 2).
+
+Taught in chapters 1, 5 and 6.
 """
 
 from collections.abc import Sequence
@@ -107,6 +109,8 @@ def geometry(name: str, *, size: int, crop: int | None = None) -> _Geometry:
 
     Raises:
         ValueError: if the preset is unknown or random.
+
+    Taught in chapters 5 and 6.
 
     >>> geometry("short-side", size=32)(np.zeros((64, 96, 3), dtype=np.uint8)).shape
     (32, 48, 3)

@@ -46,9 +46,9 @@ class MultilayerNet(nn.Module):
         taxonomy: the tree; L levels.
         shallow: what happens to the shallow parts once they are connected: "updated" trains them with the rest, "fixed"
             leaves them as the first stage made them, statistics of batch norm included.
-        adapter: what stands before each deeper part: "none"; "conv", a learnt 1 × 1 convolution with batch norm that
-            starts as the identity; "coral", a fixed linear map that gives the features another mean and covariance,
-            computed by `connect` (`Recolour`).
+        adapter: what stands between the shallow parts and the deepest one: "none"; "conv", a learnt 1 × 1 convolution
+            with batch norm that starts as the identity; "coral", a fixed linear map that gives the features another
+            mean and covariance, computed by `connect` (`Recolour`).
         temporal: how the last feature map becomes a vector: "pool", which does not know the order of its columns
             (`pooled`); "gru" or "attention", which read them as moments in time (`TemporalEncoder`).
         in_channels: channels of the pictures.
@@ -87,7 +87,9 @@ class MultilayerNet(nn.Module):
             for start, end in zip((0, *self.cuts), (*self.cuts, len(stages)), strict=True)
         )
         channels = _channels_after(self.parts, in_channels)
-        self.adapters = nn.ModuleList(_adapter(adapter, width) for width in channels[:-1])
+        # Between two shallow parts nothing may stand: it would change what a fixed part is given.
+        earlier: list[Adapter] = ["none" for _ in channels[:-2]]
+        self.adapters = nn.ModuleList(map(_adapter, [*earlier, adapter], channels[:-1]))  # none in a tree of one level
         self.encoder = TemporalEncoder(channels[-1], temporal)
         self.heads = nn.ModuleList(
             nn.Linear(width, taxonomy.num_classes(level)) for level, width in enumerate(channels)

@@ -40,8 +40,8 @@ class Ranger(Optimizer):
     Raises:
         ValueError: if a number is out of range, or a gradient is sparse.
 
-    Source: Liu et al. (arXiv:1908.03265), Zhang et al. (arXiv:1907.08610), Yong et al. (arXiv:2004.01461). Taught in
-    chapter 10.
+    Source: Liu et al. (arXiv:1908.03265), Zhang et al. (arXiv:1907.08610), Yong et al. (arXiv:2004.01461).
+    Taught in chapter 10.
 
     >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
     >>> optimizer = Ranger([weight], lr=0.1)

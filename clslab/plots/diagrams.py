@@ -39,6 +39,8 @@ class Layer(NamedTuple):
         stride: step, in pixels.
         padding: pixels added at each border.
         channels: channels that leave it; None for a pooling, which keeps them.
+
+    Taught in chapter 0.
     """
 
     name: str

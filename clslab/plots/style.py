@@ -107,6 +107,8 @@ class BookFigure(Figure):
 
     Attributes:
         clslab_alt: what a reader who cannot see the figure is told.
+
+    Taught in chapter 1.
     """
 
     clslab_alt: str

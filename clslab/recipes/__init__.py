@@ -1,4 +1,7 @@
-"""The recipes that come with the library, by name: `cifar100/minutes` is `cifar100/minutes.toml` in this folder."""
+"""The recipes that come with the library, by name: `cifar100/minutes` is `cifar100/minutes.toml` in this folder.
+
+Taught in chapters 7 and 8.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
 """What stands at the foot of a page agrees with the records and with the page's own run."""
 
+import json
+from dataclasses import asdict
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from books import ROOT
@@ -66,6 +69,20 @@ def test_stamp_says_what_was_loaded(tmp_path):
     assert (one.day, one.profile, one.seconds) == ("2026-11-02", "smoke", 4.3)
     assert one.loaded == ("cifar100 drawn stand-in",)
     assert "2 November 2026" in provenance.foot("text", one, {})
+
+
+def test_a_chapter_without_records_says_so_and_a_page_of_tables_says_when_it_was_made(tmp_path):
+    one = provenance.Stamp("2026-11-02", "smoke", "AMD EPYC", 12.3)
+    stamps = {name: asdict(one) for name in ("chapters/99_try", "book/results")}
+    (tmp_path / "runs.json").write_text(json.dumps(stamps), "utf-8")
+    app = SimpleNamespace(srcdir=tmp_path, config=SimpleNamespace(page_runs=str(tmp_path / "runs.json")))
+    texts = {name: ["# A title"] for name in (*stamps, "book/glossary")}
+    for name, text in texts.items():
+        provenance.add_foot(app, name, text)
+    assert "Last run on 2 November 2026" in texts["chapters/99_try"][0]
+    assert "It quotes no recorded run" in texts["chapters/99_try"][0]
+    assert texts["book/results"][0].endswith(f"{provenance.HEADING}\n\n{provenance.last_run(one)}\n")
+    assert texts["book/glossary"] == ["# A title"]
 
 
 def test_page_without_run_and_record_has_no_foot(recorded):

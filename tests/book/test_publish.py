@@ -18,6 +18,7 @@ from clslab import origins
 
 ALLOWED = publish.Listed({"debris": "Photographs: Thung & Yang, MIT."}, {})
 PAGE = "<html><body><article>{}</article></body></html>"
+WIDGETS = "application/vnd.jupyter.widget-state+json"
 BY_SA = "https://creativecommons.org/licenses/by-sa/4.0/"
 
 
@@ -88,8 +89,18 @@ def test_what_says_nothing_about_itself_is_refused_by_page_and_item(site):
         '<img src="https://example.org/dog.jpg" alt="A dog.">',
         '<img src="../../dog.jpg" alt="A dog.">',
         '<img src="data:image/png;base64,???" alt="A dog.">',
+        f'<object data="{data("image/png", photograph())}"></object>',
+        f'<input type="image" src="{data("image/png", photograph())}" alt="A dog.">',
+        f'<iframe srcdoc="{html.escape("<img src=" + data("image/png", photograph()) + ">")}"></iframe>',
+        f"<style>p {{ background: url({data('image/png', photograph())}) }}</style>",
+        f'<script>show("{data("image/png", photograph())}")</script>',
+        f'<script type="{WIDGETS}">{json.dumps({"state": {"a": {"model_name": "ImageModel"}}})}</script>',
+        f'<script type="{WIDGETS}">{json.dumps({"state": {"a": {"buffers": [{"data": "UE5H"}]}}})}</script>',
+        f'<div class="clslab-player" data-origin="{BY_SA}"><audio src="{data("audio/wav", b"RIFF")}"></audio></div>',
+        f'<div class="clslab-player" data-origin="{BY_SA}"><audio src="{data("audio/wav", b"RIFF")}"></audio>'
+        "<small> </small></div><small>Somebody</small>",
     ],
-    ids=range(14),
+    ids=range(23),
 )
 def test_no_way_of_embedding_is_overlooked(site, body):
     found = publish.faults(site(body), ALLOWED)
@@ -135,8 +146,13 @@ def test_single_items_are_listed_by_their_sum(site):
 
 @pytest.mark.parametrize("origin", ["synthetic", BY_SA])
 def test_players_of_open_sounds_pass(site, origin):
-    body = f'<div class="clslab-player" data-origin="{origin}"><audio src="{data("audio/wav", b"RIFF")}"></audio></div>'
+    credit = "" if origin == "synthetic" else "<small>A. Person, CC BY-SA</small>"
+    sound = f'<audio src="{data("audio/wav", b"RIFF")}"></audio>'
+    body = f'<div class="clslab-player" data-origin="{origin}"><span>A call</span>{sound}{credit}</div>'
     assert publish.faults(site(body), ALLOWED) == []
+    assert (
+        publish.faults(site(body + "<p>An address such as data:image/png;base64,iVBOR is a text.</p>"), ALLOWED) == []
+    )
 
 
 def test_once_fetched_data_were_read_a_stand_in_does_not_hide_it(figure):

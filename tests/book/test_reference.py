@@ -4,9 +4,12 @@ import importlib
 import inspect
 import pkgutil
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from books import ROOT
+from sphinx.util.docstrings import prepare_docstring
 
 import clslab
 from book.tools import reference
@@ -21,15 +24,25 @@ def listed() -> list[str]:
     return [name for page in PAGES for name in re.findall(r"^\.\. automodule:: (\S+)$", page.read_text("utf-8"), re.M)]
 
 
-def documented(name: str) -> set[str]:
-    """Objects that autodoc shows for a module: those of `__all__`, else the public ones that are its own."""
+def objects(name: str) -> list[Any]:
+    """What autodoc shows for a module: what is in its `__all__`, else the public things that are its own."""
     module = importlib.import_module(name)
     names = getattr(module, "__all__", None) or [one for one in vars(module) if not one.startswith("_")]
     found = [getattr(module, one) for one in names]
     own = [one for one in found if inspect.isfunction(one) or inspect.isclass(one)]
-    if not hasattr(module, "__all__"):
-        own = [one for one in own if one.__module__ == name]
-    return {f"{one.__module__}.{one.__qualname__}" for one in own}
+    return own if hasattr(module, "__all__") else [one for one in own if one.__module__ == name]
+
+
+def documented(name: str) -> set[str]:
+    """Names of the objects that autodoc shows for a module."""
+    return {f"{one.__module__}.{one.__qualname__}" for one in objects(name)}
+
+
+def leads_to_a_chapter(one: Any) -> bool:
+    """Whether the build makes a link to a chapter of the docstring."""
+    lines = prepare_docstring(one.__doc__ or "")
+    reference.process(SimpleNamespace(srcdir=str(ROOT)), "", "", one, None, lines)
+    return any("</chapters/" in line for line in lines)
 
 
 def public() -> set[str]:
@@ -68,6 +81,25 @@ def test_chapters_that_teach_become_links():
     lines = reference.taught(["Taught in chapters 1, 5 and A1.", "See chapter 5."], pages)
     assert re.findall(r":doc:`(\w+) </chapters/(\w+)>`", lines[0]) == [(n, pages[n]) for n in ("1", "5", "A1")]
     assert lines[1] == "See chapter 5."
+
+
+@pytest.mark.parametrize("name", listed())
+def test_every_public_name_leads_to_the_chapter_that_teaches_it(name):
+    if leads_to_a_chapter(importlib.import_module(name)):  # it stands above all that is in the module
+        return
+    without = [one.__qualname__ for one in objects(name) if not leads_to_a_chapter(one)]
+    assert without == [], f'{name}: end the docstring of the module, or of these, with "Taught in chapter N."'
+
+
+def test_every_mention_of_a_chapter_that_teaches_becomes_a_link():
+    pages = reference.pages_of(ROOT / "chapters")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sorted((ROOT / "clslab").rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if re.search(r"\bTaught\b", line) and not reference.taught([line], pages)[0].count("</chapters/")
+    ]
+    assert found == [], 'write "Taught in chapter N." or "Taught in appendix A1." on one line'
 
 
 def test_tables_become_list_tables():

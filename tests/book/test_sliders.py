@@ -39,6 +39,13 @@ def sliders_in(tree: ast.Module) -> list[ast.Call]:
     return [one for one in calls if ast.unparse(one.func) == "Frames.of"]
 
 
+def shown_without_name(cell: str) -> list[str]:
+    """Sliders that a cell makes in its last expression, so that nobody can call `live` on them afterwards."""
+    last = ast.parse(cell).body[-1:]
+    calls = [one for expr in last if isinstance(expr, ast.Expr) for one in ast.walk(expr) if isinstance(one, ast.Call)]
+    return [ast.unparse(one) for one in calls if ast.unparse(one.func) in {"Frames", "Frames.of"}]
+
+
 def names(node: ast.AST, kind: type[ast.expr_context]) -> set[str]:
     """Names that are read, or those that are given a value, outside of functions where they are local."""
     return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, kind)}
@@ -87,6 +94,28 @@ def test_every_slider_of_the_course_is_there():
             said = [ast.unparse(k.value) for call in calls for k in call.keywords if k.arg == "title"]
             titles[page.stem] = [re.sub(r"^f?['\"]|(?: \(\{.*)?['\"]$", "", one) for one in said]
     assert titles == SLIDERS
+
+
+def test_every_slider_that_is_shown_has_a_name():
+    pages = sorted((ROOT / "chapters").glob("*.md"))
+    cells = [(page.stem, cell) for page in pages for cell in cells_of(page.stem) if "Frames" in cell]
+    assert len(cells) >= len(SLIDERS)
+    assert [(page, one) for page, cell in cells for one in shown_without_name(cell)] == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ("Frames.of(draw, [1, 2])", ["Frames.of(draw, [1, 2])"]),
+        ("x = 1\nFrames(drawn) if x else 0", ["Frames(drawn)"]),
+        ("display(Frames.of(draw, [1, 2]))", ["Frames.of(draw, [1, 2])"]),
+        ("moved = Frames.of(draw, [1, 2])\nmoved", []),
+        ("moved = Frames(drawn)", []),
+        ("", []),
+    ],
+)
+def test_that_check_finds_a_slider_without_a_name(cell, found):
+    assert shown_without_name(cell) == found
 
 
 @pytest.mark.parametrize("name", SLIDERS)

@@ -126,8 +126,9 @@ def test_the_other_workflows_do_what_they_are_for():
     assert gpu["env"] == {"CLSLAB_PROFILE": "gpu"}
     assert of["gpu/chapters"] == ["install", "chapters-gpu", "bench"]
     kept = next(step["with"]["path"] for _, step in STEPS if "upload-artifact" in step.get("uses", ""))
-    assert "book/results" in kept.split()
-    assert of["publish/site"] == ["install", "browser", "publish", "pdf"]
+    assert "book/results/benchmarks" in kept.split()
+    assert of["publish/site"] == ["install", "browser", "publish", "site-check", "pdf"]
+    assert ("publish/site", "make site-check SITE=_build/public/_build/html BROWSER=required") in RUNS
     assert ("publish/site", "make pdf PUBLIC=1") in RUNS
     assert of["publish/student"] == ["install", "student", "student-branch"]
     assert FLOWS["publish"][True]["push"] == {"branches": ["main"]}

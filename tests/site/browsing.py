@@ -28,9 +28,8 @@ WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 THUMB = 44
 """Pixels that a finger hits."""
 
-OUR_CONTROLS = (
-    ".clslab-frames input, .clslab-player audio, .clslab-quiz button, .clslab-language, .bd-article details > summary"
-)
+CONTROLS = ".clslab-frames input, .clslab-player audio, .clslab-language, .bd-article summary, button, a.btn"
+"""What a thumb has to hit."""
 
 PATIENCE = 300_000
 """Milliseconds until a page that does not come is given up; on a machine with other work half a minute is soon over."""
@@ -124,6 +123,10 @@ class Visit:
         self.page.goto(f"{self.base}/{name}", wait_until="load")
         self.page.evaluate("async () => { if (window.MathJax?.startup) { await window.MathJax.startup.promise } }")
 
+    def unfold(self) -> None:
+        """Opens hints, solutions and hidden code, which a reader opens sooner or later."""
+        self.page.evaluate(_UNFOLD)
+
     def formulas(self) -> dict[str, int]:
         """Formulas of the page: how many there are, how many are drawn, how many errors.
 
@@ -140,8 +143,8 @@ class Visit:
         return self.page.evaluate(_BARE)
 
     def small_controls(self) -> list[tuple[float, str]]:
-        """Height and beginning of the controls that a thumb would miss."""
-        return self.page.evaluate(_SMALL, [OUR_CONTROLS, THUMB - 0.5])
+        """Shorter side and beginning of the controls that a thumb would miss."""
+        return self.page.evaluate(_SMALL, [CONTROLS, THUMB - 0.5])
 
     def axe(self) -> list[str]:
         """What axe finds of serious or critical weight, but for colours, which `contrast` looks at."""
@@ -195,12 +198,18 @@ _FORMULAS = """() => ({
   errors: document.querySelectorAll('[data-mml-node=merror], [data-mml-node=mtext][fill=red]').length,
 })"""
 
+_UNFOLD = """() => {
+  document.querySelectorAll('.bd-article details').forEach(one => { one.open = true });
+  document.querySelectorAll('.bd-article .toggle-hidden').forEach(one => one.classList.remove('toggle-hidden'));
+}"""
+
 _BARE = """() => [...document.querySelectorAll('article table')]
   .filter(t => t.getAttribute('role') !== 'presentation' && !t.querySelector('th'))
   .map(t => t.outerHTML.slice(0, 200))"""
 
 _SMALL = """([controls, thumb]) => [...document.querySelectorAll(controls)].filter(c => c.checkVisibility())
-  .map(c => [c.getBoundingClientRect().height, c.outerHTML.slice(0, 120)]).filter(c => c[0] < thumb)"""
+  .map(c => [(c.closest('label') ?? c).getBoundingClientRect(), c.outerHTML.slice(0, 120)])
+  .map(([at, text]) => [Math.min(at.width, at.height), text]).filter(c => c[0] < thumb)"""
 
 _HEAVY_RULES = """() => axe._audit.rules
   .filter(r => r.enabled && ['serious', 'critical'].includes(r.impact) && !r.tags.includes('experimental'))

@@ -5,6 +5,7 @@ Each page is opened once over http and once from its folder. The site is the one
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -23,9 +24,10 @@ HARMLESS: tuple[str, ...] = ()
 
 @pytest.fixture(scope="module")
 def visit(window, http, name):
-    """The page over http, as wide as a laptop."""
+    """The page over http, as wide as a laptop, with all that is folded away unfolded."""
     with tab(window, http) as one:
         one.open(name)
+        one.unfold()
         yield one
 
 
@@ -92,14 +94,18 @@ class _Pictures(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.without: list[str] = []
+        self.alike: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         names = dict(attrs)
         if tag == "img" and names.get("alt") is None:
             self.without.append(str(names.get("src"))[:80])
+        alts = [frame["alt"] for frame in json.loads(names.get("data-frames") or "[]")]
+        self.alike += [alt for alt in dict.fromkeys(alts) if alts.count(alt) > 1]
 
 
-def test_every_picture_of_the_page_has_alt_text(name):
+def test_every_picture_of_the_page_has_alt_text_and_no_two_of_a_slider_the_same(name):
     pictures = _Pictures()
     pictures.feed((SITE / name).read_text("utf-8"))
     assert pictures.without == []
+    assert pictures.alike == []

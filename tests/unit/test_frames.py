@@ -188,7 +188,7 @@ except ImportError as error:
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "needs the package ipywidgets" in said.stdout
-    assert "pip install 'clslab[lab]'" in said.stdout
+    assert "pip install ipywidgets" in said.stdout
 
 
 @pytest.mark.parametrize(

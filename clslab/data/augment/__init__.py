@@ -4,6 +4,8 @@ A transform that sees one picture at a time costs a Python call for each; a netw
 then waits for its pictures. Here a transform takes a batch of tensors. What moves pixels is one gather
 for all pictures, and what a policy decides is done group by group, by torchvision's kernels.
 
+Taught in chapters 8 and 9.
+
 >>> import torch
 >>> inputs, targets = torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.arange(4)
 >>> inputs, targets = preset("autoaugment-erase", fill=120)(inputs, targets)

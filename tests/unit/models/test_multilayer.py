@@ -96,6 +96,25 @@ def test_stage_one_trains_the_shallow_weights_and_leaves_the_deep_ones():
     assert same(deep, state([net.parts[1], net.heads[1]]))
 
 
+@pytest.mark.parametrize("adapter", ["none", "conv", "coral"])
+def test_a_fixed_part_of_a_deep_tree_answers_as_it_did_in_stage_one(adapter):
+    torch.manual_seed(0)
+    net = MultilayerNet("resnet9", DEEP, shallow="fixed", adapter=adapter, width=4)
+    pictures, leaves = torch.randn(8, 3, 32, 32), torch.tensor([0, 1, 2, 3] * 2)
+    net.train()(pictures)  # the statistics of batch norm are no longer those of a new network
+    before = [answer.clone() for answer in net.eval()(pictures)]
+    net.connect([(pictures, leaves)]).train()
+    movable = [one for one in net.parameters() if one.requires_grad]
+    optimizer = torch.optim.SGD(movable, lr=0.1, weight_decay=1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(pictures)[-1], leaves).backward()
+        optimizer.step()
+    after = net.eval()(pictures)
+    assert all(torch.equal(a, b) for a, b in zip(before[:-1], after[:-1], strict=True))
+    assert not torch.equal(before[-1], after[-1])
+
+
 @pytest.mark.parametrize("shallow", ["fixed", "updated"])
 def test_stage_two_moves_the_shallow_part_only_if_it_is_updated(shallow):
     net = small(shallow=shallow, adapter="conv").connect()
