@@ -238,7 +238,8 @@ def front(root: Path, stamps: Path, *, public: bool) -> str:
         f'<div class="small"><p>{html.escape(licence)} {pictures}</p>'
         f"<p>{runs_in_words(stamps)}Sliders show their first figure and players are a line of text; both work on the "
         "web page. Solutions stand at the end of each sheet, the key of a quiz below its questions, and what is folded "
-        "on the web page is open here. The reference of the library and the index are on the web only.</p></div>"
+        "on the web page is open here. Where the text names “page 7”, it means chapter 7. The reference of the library "
+        "and the index are on the web only.</p></div>"
         "</header>"
     )
 

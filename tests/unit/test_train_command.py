@@ -1,5 +1,6 @@
 """`python -m clslab train`, as a user calls it: by one process, by two, interrupted, killed, and resumed."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -209,8 +210,9 @@ def worker(launched, rank):
 
     def find():
         for child in psutil.Process(launched.pid).children(recursive=True):
-            if child.environ().get("RANK") == str(rank):
-                return child
+            with contextlib.suppress(psutil.Error):  # one that ended since they were listed
+                if child.environ().get("RANK") == str(rank):
+                    return child
         return None
 
     return wait_for(find, f"the start of process {rank}")
