@@ -34,6 +34,9 @@ It writes their addresses into its styles before it reads the path that it may b
 script that is not there, and in a page without a server beside nothing. So they are put right before they are drawn.
 """
 
+UNFOLDED = "document.addEventListener('toggle', () => window.dispatchEvent(new Event('resize')), true);"
+"""Code that was folded away can be scrolled by keyboard, too: the theme looks for what scrolls when the window changes."""
+
 _OPENER = re.compile(
     r'(<a class="(?:current )?reference internal"[^>]*>(?P<name>(?:(?!</a>).)*)</a>\s*<details[^>]*>\s*)<summary>',
     re.DOTALL,
@@ -115,5 +118,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Registers the extension."""
     unload_thebe(app)
     app.add_js_file(None, body=ICONS, priority=200)
+    app.add_js_file(None, body=UNFOLDED, priority=200)
     app.connect("build-finished", mend_site)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

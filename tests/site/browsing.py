@@ -198,9 +198,14 @@ _FORMULAS = """() => ({
   errors: document.querySelectorAll('[data-mml-node=merror], [data-mml-node=mtext][fill=red]').length,
 })"""
 
-_UNFOLD = """() => {
+_UNFOLD = """async () => {
   document.querySelectorAll('.bd-article details').forEach(one => { one.open = true });
   document.querySelectorAll('.bd-article .toggle-hidden').forEach(one => one.classList.remove('toggle-hidden'));
+  const unreached = () => [...document.querySelectorAll('pre')].some(
+    one => one.scrollWidth > one.clientWidth && one.tabIndex < 0);
+  for (let tries = 0; tries < 50 && unreached(); tries++) {  // the theme waits a little, too
+    await new Promise(done => setTimeout(done, 100));
+  }
 }"""
 
 _BARE = """() => [...document.querySelectorAll('article table')]
