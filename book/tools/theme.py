@@ -35,7 +35,7 @@ script that is not there, and in a page without a server beside nothing. So they
 """
 
 UNFOLDED = "document.addEventListener('toggle', () => window.dispatchEvent(new Event('resize')), true);"
-"""Code that was folded away can be scrolled by keyboard, too: the theme looks for what scrolls when the window changes."""
+"""Lets code that was folded away be scrolled by keyboard: the theme looks for what scrolls when the window changes."""
 
 _OPENER = re.compile(
     r'(<a class="(?:current )?reference internal"[^>]*>(?P<name>(?:(?!</a>).)*)</a>\s*<details[^>]*>\s*)<summary>',
