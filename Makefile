@@ -26,6 +26,7 @@ help:
 	@echo "make site-check          open every page of that site in a browser: axe, phone, weight, no request outside"
 	@echo "make costs               measure what every page costs and write it into the pages"
 	@echo "make data-sheets         write book/data.md from the catalog"
+	@echo "make recordings          write book/recordings.md, who recorded the birds (needs them in CLSLAB_DATA)"
 	@echo "make numbers             compare the numbers in the prose with the records"
 	@echo "make address URL=...     write the book's web address everywhere it is needed"
 	@echo "make student             write student/: every chapter and sheet as students get it, without solutions"
@@ -93,6 +94,9 @@ numbers: $(STAMP)
 
 data-sheets: $(STAMP)
 	@$(PY) -m book.tools.data_sheets
+
+recordings: $(STAMP)
+	@$(PY) -m book.tools.recordings $(CLSLAB_DATA)/birds
 
 address: $(STAMP)
 	@$(PY) -m book.tools.address $(URL)
@@ -190,4 +194,4 @@ clean:
 distclean: clean
 	rm -rf .venv
 
-.PHONY: help install book publish pdf vendor chapter notebooks catalogues costs numbers data-sheets address student student-branch release grade leaks homework-template test lint format types unit chapters chapters-gpu site-smoke site-check browser links colab colab-venv image versions bench clean distclean
+.PHONY: help install book publish pdf vendor chapter notebooks catalogues costs numbers data-sheets recordings address student student-branch release grade leaks homework-template test lint format types unit chapters chapters-gpu site-smoke site-check browser links colab colab-venv image versions bench clean distclean

@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from datetime import date
 from pathlib import Path
+
+from clslab.device import choose
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "book" / "results" / "benchmarks" / "book.json"
@@ -49,7 +50,7 @@ def whole_book(profile: str) -> dict[str, object]:
         "commit": commit.stdout[:7],
         "cores": os.cpu_count(),
         "load_before": load,
-        "machine": platform.processor() or platform.machine(),
+        "machine": choose().name,
         "day": date.today().isoformat(),
     }
 

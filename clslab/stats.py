@@ -229,6 +229,55 @@ def paired_bootstrap(
     return _interval(sums, counts, [len(a), len(b)], confidence, resamples, seed)
 
 
+def ratio_bootstrap(
+    numerator: ArrayLike,
+    denominator: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Bootstrap interval for a ratio of two sums over the same seeds and items, such as a mean over the mistakes alone.
+
+    How many items count changes from resample to resample, as it would from test set to test set. Seeds and items (or
+    whole groups) are drawn as in `bootstrap`.
+
+    Args:
+        numerator: [seeds, N] (or [N]) what each item adds above the line, such as the height of a mistake.
+        denominator: [seeds, N] (or [N]) what it adds below, 0 or more, such as 1 for a mistake and 0 elsewhere.
+        groups: [N] group of each item; groups are resampled whole.
+        confidence: two-sided coverage in (0, 1).
+        resamples: number of resamples, at least 100.
+        seed: of the resampling.
+
+    Returns:
+        The ratio, and the lower and upper end of its interval. Resamples without anything below the line are left out;
+        all three are nan where the items themselves have nothing there.
+
+    Raises:
+        ValueError: if the shapes do not fit or a value is out of range.
+
+    Source: Cochran, Sampling Techniques (1977), chapter 6, on ratios. Taught in chapter 15.
+
+    >>> ratio, low, high = ratio_bootstrap([0, 1, 0, 2], [0, 1, 0, 1])
+    >>> ratio, low, high
+    (1.5, 1.0, 2.0)
+    """
+    above, below = _score_matrix(numerator, "numerator"), _score_matrix(denominator, "denominator")
+    if above.shape != below.shape:
+        raise ValueError(f"numerator has shape {above.shape} and denominator {below.shape}; give one of each per item")
+    if (below < 0).any():
+        raise ValueError(f"denominator holds {below.min():g}; what an item adds below the line is 0 or more")
+    blocks = [len(above)]
+    means = [_resampled(*_totals(scores, None, groups, "mean"), blocks, resamples, seed) for scores in (above, below)]
+    (first, drawn_first), (second, drawn_second) = means
+    if second == 0:
+        return float("nan"), float("nan"), float("nan")
+    low, high = _middle(drawn_first[drawn_second > 0] / drawn_second[drawn_second > 0], confidence)
+    return first / second, low, high
+
+
 def _score_matrix(correct: ArrayLike, name: str) -> Floats:
     scores = np.asarray(correct, dtype=np.float64)
     scores = scores[None, :] if scores.ndim == 1 else scores
@@ -268,17 +317,27 @@ def _interval(
     sums: Floats, counts: Floats, blocks: list[int], confidence: float, resamples: int, seed: int
 ) -> tuple[float, float, float]:
     """Estimate and percentile interval; each block of seeds is averaged, the blocks are added."""
+    estimate, resampled = _resampled(sums, counts, blocks, resamples, seed)
+    return estimate, *_middle(resampled, confidence)
+
+
+def _middle(values: Floats, confidence: float) -> tuple[float, float]:
+    """Ends of the middle share of the values."""
+    tail = (1 - _checked_confidence(confidence)) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _resampled(sums: Floats, counts: Floats, blocks: list[int], resamples: int, seed: int) -> tuple[float, Floats]:
+    """The score itself and that of each resample."""
     if resamples < 100:
         raise ValueError(f"resamples = {resamples} is too few for an interval; take at least 100")
-    tail = (1 - _checked_confidence(confidence)) / 2
     seeds_once = np.concatenate([np.full(size, 1 / size) for size in blocks])[None, :]
     units_once = np.ones((1, len(counts)))
     estimate = float(_scores(sums, counts, seeds_once, units_once)[0])
     width = sums.shape[0] * counts.shape[1]
     draws = _weights(tuple(blocks), len(counts), width, resamples, seed)
-    resampled = np.concatenate([_scores(sums, counts, seeds, units.astype(np.float64)) for seeds, units in draws])
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return estimate, float(low), float(high)
+    return estimate, np.concatenate([_scores(sums, counts, seeds, units.astype(np.float64)) for seeds, units in draws])
 
 
 def _weights(

@@ -74,7 +74,7 @@ def levels_table(
     classes: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """One row per recipe and quantity: accuracy at every level, coarse to fine, then the mean height.
+    """One row per recipe and quantity: accuracy at every level, coarse to fine, then the mean height and the severity.
 
     Args:
         runs_by_name: as `clslab.records.load_runs` returns it.
@@ -84,8 +84,8 @@ def levels_table(
         confidence: coverage of the intervals.
 
     Returns:
-        Columns `name`, `seeds`, `n`, `quantity` (a level or "height"), `mean`, `low`, `high`, and `severity`: the mean
-        height of the mistakes, which stands in the row of the height alone.
+        Columns `name`, `seeds`, `n`, `quantity` (a level, "height" or "severity"), `mean`, `low`, `high`. The severity
+        is the mean height of the mistakes alone, nan where there is none.
 
     Raises:
         ValueError: for the reasons of `tree_scores`.
@@ -96,12 +96,14 @@ def levels_table(
     for name, runs in runs_by_name.items():
         for quantity in (*range(taxonomy.levels), "height"):
             scores = tree_scores(runs, taxonomy, quantity, split=split, classes=classes)
-            mean, low, high = stats.bootstrap(scores, groups=_groups(runs, split, classes), confidence=confidence)
-            wrong = scores[scores > 0]
-            severity = float(wrong.mean()) if quantity == "height" and len(wrong) else float("nan")
-            row = {"name": name, "seeds": len(runs), "n": scores.shape[1], "quantity": quantity}
-            rows.append(row | {"mean": mean, "low": low, "high": high, "severity": severity})
-    return pd.DataFrame(rows, columns=["name", "seeds", "n", "quantity", "mean", "low", "high", "severity"])
+            groups = _groups(runs, split, classes)
+            found = {quantity: stats.bootstrap(scores, groups=groups, confidence=confidence)}
+            if quantity == "height":
+                found["severity"] = stats.ratio_bootstrap(scores, scores > 0, groups=groups, confidence=confidence)
+            for what, (mean, low, high) in found.items():
+                row = {"name": name, "seeds": len(runs), "n": scores.shape[1], "quantity": what}
+                rows.append(row | {"mean": mean, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=["name", "seeds", "n", "quantity", "mean", "low", "high"])
 
 
 def tree_difference(

@@ -87,7 +87,7 @@ def download(text: str) -> str:
     parts = []
     for name in dict.fromkeys(_LOADED.findall(text)):
         entry = ENTRIES.get(name)
-        if entry is not None and not entry.in_package:
+        if entry is not None and entry.archives:  # a package comes with pip, and some sets lie nowhere as a whole
             size = f", {memory(entry.size_bytes / 1e6)}" if entry.size_bytes else ""
             parts.append(f"`{name}`{size}")
     return f"download {' and '.join(parts)} (optional)" if parts else "no download"

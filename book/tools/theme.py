@@ -53,12 +53,15 @@ _TABLE = re.compile(r'<table class="table">.*?</table>', re.DOTALL)
 _FIRST_CELL = re.compile(r"(<tr[^>]*>\s*)<td>(.*?)</td>", re.DOTALL)
 _WORDS = re.compile(r"<[^>]+>")
 
+_INTERVAL = re.compile(r"(<td[^>]*>[^<]*\[[^\[\]<]+,) (?=[^\[\]<]+\])")
+"""The blank inside an interval, as in 58.4 [51.2, 65.0], in the cell of a table."""
+
 PAGES_BELOW = "Pages below {name}"
 """What the arrow of the sidebar is called."""
 
 
 def mended(html: str) -> str:
-    """The page with what a screen reader misses.
+    """The page with what a screen reader or a narrow table misses.
 
     - The opener of a hidden cell is called what it says, not "Toggle hidden content".
     - The arrows of the sidebar have names.
@@ -67,6 +70,7 @@ def mended(html: str) -> str:
     - The columns of the indexes are no table, and are not read out as one.
     - The lines of a long signature are lines, not definitions without a term.
     - A table without a line of headers names its rows in the first column.
+    - An interval in a narrow cell stands on one line.
 
     >>> mended('<summary aria-label="Toggle hidden content">')
     '<summary>'
@@ -79,6 +83,7 @@ def mended(html: str) -> str:
         html = html.replace(table, table.replace("<table", '<table role="presentation"'))
     html = _PARAMETERS.sub(_lines, html)
     html = _TABLE.sub(_with_row_headers, html)
+    html = _INTERVAL.sub("\\1\N{NO-BREAK SPACE}", html)
     return _SEARCH.sub(r"\1", html)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import tempfile
@@ -11,13 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+import safetensors.torch
 from torch import Tensor
 
 
 class SpectrogramCache:
-    """Arrays on disk under a key of what they were made from and how.
+    """Tensors on disk (safetensors behind a sum) under a key of what they were made from and how.
 
     The key is the sha256 of the settings and of the file's bytes, so a changed setting, or another file under the same
     name, makes a new entry, and a file that was only moved keeps its own. An entry carries the sum of its content: one
@@ -34,6 +32,7 @@ class SpectrogramCache:
 
     Taught in chapter 14.
 
+    >>> import torch
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     cache = SpectrogramCache(folder)
     ...     for _ in range(2):
@@ -74,7 +73,7 @@ class SpectrogramCache:
         words = json.dumps(settings, sort_keys=True).encode()
         parts = (kind.encode(), hashlib.sha256(content).digest(), hashlib.sha256(words).digest())
         key = hashlib.sha256(b"".join(parts)).hexdigest()
-        return self.folder / key[:2] / f"{key}.npy"
+        return self.folder / key[:2] / f"{key}.spectrogram"
 
 
 def _load(entry: Path) -> Tensor | None:
@@ -86,13 +85,11 @@ def _load(entry: Path) -> Tensor | None:
     content = stored[32:]
     if hashlib.sha256(content).digest() != stored[:32]:
         return None
-    return torch.from_numpy(np.load(io.BytesIO(content), allow_pickle=False))
+    return safetensors.torch.load(content)["spectrogram"]
 
 
 def _store(entry: Path, tensor: Tensor) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, tensor.detach().numpy(), allow_pickle=False)
-    content = buffer.getvalue()
+    content = safetensors.torch.save({"spectrogram": tensor.detach().contiguous()})
     entry.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".writing-", dir=entry.parent)
     try:

@@ -6,6 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -135,7 +136,7 @@ def _decode(file: Path) -> tuple[NDArray[np.float32], int]:
             own_rate = int(stream.samplerate)
     except _UNREADABLE as error:
         raise _unreadable(file, error) from error
-    # FLAC says in its header how long it should be. MP3 only estimates it, so that says nothing.
+    # FLAC says in its header how long it should be. Of MP3 this is often an estimate; what is known of it was checked.
     if file.suffix.lower() != ".mp3" and len(samples) < expected:
         raise BadSoundError(file, f"is cut off: {len(samples)} of {expected} samples")
     return samples, own_rate
@@ -144,8 +145,9 @@ def _decode(file: Path) -> tuple[NDArray[np.float32], int]:
 def cut_off(path: str | Path) -> str | None:
     """Why a file must be incomplete, told from its bytes alone, or None where nothing says so.
 
-    The decoder reads what is there of a cut Ogg or WAV file and does not mind. Ogg marks its last page as such; WAV
-    says how many bytes belong to it. An MP3 file says neither.
+    The decoder reads what is there of a cut file and does not mind. Ogg marks its last page as such; WAV says how many
+    bytes belong to it, and so does MP3 where its encoder wrote a Xing or Info header, as LAME does. Of an MP3 file
+    without one nobody can tell.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -163,10 +165,32 @@ def cut_off(path: str | Path) -> str | None:
             # 0 and the largest number are what programs write that stream to a pipe.
             streamed = promised in (8, 2**32 + 7)
             return None if size >= promised or streamed else f"it has {size:,} bytes and its header says {promised:,}"
-        if head[:4] != b"OggS":
-            return None
-        stream.seek(max(0, size - 2**16))
-        return _last_page(stream.read())
+        if head[:4] == b"OggS":
+            stream.seek(max(0, size - 2**16))
+            return _last_page(stream.read())
+        promised = _promised_by_mp3(stream)
+        return f"it has {size:,} bytes and its header says {promised:,}" if size < promised else None
+
+
+def _promised_by_mp3(stream: BinaryIO) -> int:
+    """Bytes that an MP3 file has according to the Xing or Info header in its first frame; 0 where there is none."""
+    stream.seek(0)
+    label = stream.read(10)
+    start = 0
+    if label[:3] == b"ID3":  # title and pictures stand before the sound; their size has seven bits in each byte
+        start = 10 + sum(byte << 7 * place for place, byte in enumerate(reversed(label[6:10])))
+    stream.seek(start)
+    frame = stream.read(64)
+    if len(frame) < 64 or frame[0] != 0xFF or frame[1] & 0xE0 != 0xE0:
+        return 0
+    # Behind 4 bytes of header, perhaps 2 of a check, and 9 to 32 bytes of which this frame has no need.
+    place = max(frame.find(b"Xing", 0, 42), frame.find(b"Info", 0, 42))
+    flags = int.from_bytes(frame[place + 4 : place + 8], "big")
+    if place < 0 or not flags & 2:
+        return 0
+    counted = place + 8 + (4 if flags & 1 else 0)
+    # Some encoders count the label in front, some do not: only what must be missing is called missing.
+    return int.from_bytes(frame[counted : counted + 4], "big")
 
 
 def _last_page(tail: bytes) -> str | None:

@@ -415,8 +415,9 @@ _BIRDS = Entry(
         "Six entries of one source named the wrong species; the recording's own name is used.",
     ),
     how_split="By recording, never by clip. core: two recordings of each species for test, two for "
-    "validation. broad, which holds the clips of core too: about 60/20/20 within each family. `clslab.data.birds` "
-    "also divides by recordist, and into folds.",
+    "validation. broad, which holds the clips of core too: 175 recordings for training, 44 for validation and 50 for "
+    "test; most families have too few for all three, so that 18 of the 47 have a validation clip and 23 a test clip. "
+    "`clslab.data.birds` also divides by recordist, and into folds.",
     groups="The recording.",
     on_page="Credited clips under their own licence, not for commerce.",
     folder="birds",

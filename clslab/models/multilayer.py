@@ -41,8 +41,9 @@ class MultilayerNet(nn.Module):
     """A backbone cut into one part per level of labels, with a head after each.
 
     Args:
-        backbone: a name of `clslab.models.list_models()` whose blocks stand in a row ("resnet9", "mobilenet"), of a
-            borrowed network ("efficientnet_lite0"), or any `nn.Sequential` of blocks from pictures to feature maps.
+        backbone: a name that `stages_of` can cut: of `clslab.models.list_models()` ("resnet9", "mobilenet"; not of a
+            transformer or "nasnet"), of a borrowed network ("efficientnet_lite0"), or any `nn.Sequential` of blocks
+            from pictures to feature maps.
         taxonomy: the tree; L levels.
         shallow: what happens to the shallow parts once they are connected: "updated" trains them with the rest, "fixed"
             leaves them as the first stage made them, statistics of batch norm included.
@@ -291,6 +292,10 @@ class TemporalEncoder(nn.Module):
 def stages_of(backbone: str | nn.Sequential, *, in_channels: int = 3, **options: Any) -> list[nn.Module]:
     """The blocks of a backbone in a row, from the picture to the last feature map.
 
+    Of the zoo's networks those can be cut whose every block takes what the one before it gives: all but the
+    transformers "cait_xxs24", "swin_tiny" and "vit_tiny", which have no feature maps, and "nasnet", whose cells take
+    the results of two cells. Of the borrowed ones "efficientnet_lite0", since timm's EfficientNets are such rows.
+
     Args:
         backbone: as for `MultilayerNet`.
         in_channels: channels of the pictures.
@@ -305,20 +310,37 @@ def stages_of(backbone: str | nn.Sequential, *, in_channels: int = 3, **options:
         if options:
             raise ValueError(f"{', '.join(options)} cannot be given beside a network that is built already")
         return list(backbone)
+    found: list[nn.Module] = []
     if backbone in list_models():
-        network = create(backbone, num_classes=2, in_channels=in_channels, **options)
-        blocks = getattr(network, "blocks", None)
-        if isinstance(blocks, nn.Sequential):
-            stem = getattr(network, "stem", None)
-            return [*([] if stem is None else [stem]), *blocks]
+        found = _zoo_stages(create(backbone, num_classes=2, in_channels=in_channels, **options))
     elif backbone in BACKBONES:
         found = _borrowed_stages(build(backbone, num_classes=2, in_channels=in_channels, train="all", **options))
-        if found:
+    if not found:
+        raise ValueError(
+            f"backbone = {backbone!r} cannot be cut into parts; take resnet9, mobilenet or another network of the zoo "
+            "but a transformer or nasnet (from random weights), efficientnet_lite0 (borrowed ones), or give an "
+            "nn.Sequential of blocks"
+        )
+    return found
+
+
+_IN_A_ROW = ("entry", "middle", "exit", "blocks", "stages")
+"""What the zoo calls a sequence of blocks; anything else before the pool or the head is one block."""
+
+
+def _zoo_stages(network: nn.Module) -> list[nn.Module]:
+    """The blocks of a network of the zoo, whose modules are declared in the order in which they are used."""
+    found: list[nn.Module] = []
+    for name, module in network.named_children():
+        if name in ("pool", "head"):
             return found
-    raise ValueError(
-        f"backbone = {backbone!r} cannot be cut into parts; take resnet9 or mobilenet (from random weights), "
-        "efficientnet_lite0 (borrowed ones), or give an nn.Sequential of blocks"
-    )
+        if isinstance(module, nn.ModuleList):
+            return []
+        if name in _IN_A_ROW:
+            found += cast(nn.Sequential, module)
+        elif not isinstance(module, nn.Identity):
+            found.append(module)
+    return []
 
 
 def _borrowed_stages(model: Transfer) -> list[nn.Module]:

@@ -54,6 +54,10 @@ CURRENT = SIDEBAR.replace('"reference', '"current reference').replace(
             '<table class="table"><tr><th>x</th></tr><tr><td>a</td></tr></table>',
             '<table class="table"><tr><th>x</th></tr><tr><td>a</td></tr></table>',
         ),
+        ('<td id="x" class="data">58.4 [51.2, 65.0]</td>', '<td id="x" class="data">58.4 [51.2,\u00a065.0]</td>'),
+        ("<td>+0.02 [-0.1, +0.3]</td>", "<td>+0.02 [-0.1,\u00a0+0.3]</td>"),
+        ("<p>58.4 [51.2, 65.0]</p>", "<p>58.4 [51.2, 65.0]</p>"),
+        ("<td>one, two [three]</td>", "<td>one, two [three]</td>"),
         ('<div role="list" class="citation-list">', '<div class="citation-list">'),
         (
             '<a class="reference internal" href="a.html">A</a> <p>',

@@ -237,3 +237,58 @@ def test_wrong_pairs_are_refused():
         stats.paired_bootstrap([1, 0], [1, 0, 1])
     with pytest.raises(ValueError, match="correct_b holds values that are not finite"):
         stats.paired_bootstrap([1, 0], [1, np.nan])
+
+
+# ---------------------------------------------------------------- ratios
+
+
+def heights(seed, size=(4, 120)):
+    """Heights of mistakes, 0 where an answer is right."""
+    return np.random.default_rng(seed).integers(0, 4, size=size).astype(float)
+
+
+def test_a_ratio_of_one_seed_is_that_of_scipy():
+    above = heights(0)[0]
+    found = stats.ratio_bootstrap(above, above > 0, resamples=5000)
+    expected = reference.bootstrap(
+        (above, (above > 0).astype(float)),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True,
+        n_resamples=5000,
+        method="percentile",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    assert found[0] == above[above > 0].mean()
+    assert found[1:] == pytest.approx((expected.low, expected.high), abs=0.02)
+
+
+def test_a_ratio_over_ones_is_the_mean():
+    above = heights(1)
+    groups = np.arange(120) // 5
+    assert stats.ratio_bootstrap(above, np.ones_like(above)) == pytest.approx(stats.bootstrap(above))
+    assert stats.ratio_bootstrap(above, np.ones_like(above), groups=groups) == pytest.approx(
+        stats.bootstrap(above, groups=groups)
+    )
+
+
+def test_the_interval_of_a_ratio_covers_it():
+    # Each item is wrong with probability 0.4, and then its height is 1 or 3: the severity is 2.
+    rng, inside = np.random.default_rng(2), 0
+    for _ in range(200):
+        above = rng.choice([1.0, 3.0], size=(1, 150)) * (rng.random((1, 150)) < 0.4)
+        _, low, high = stats.ratio_bootstrap(above, above > 0, resamples=300)
+        inside += low <= 2 <= high
+    assert 180 <= inside <= 199
+
+
+def test_a_ratio_without_anything_below_the_line():
+    assert np.isnan(stats.ratio_bootstrap([0, 0, 0], [0, 0, 0])).all()
+    # One of two items counts, so that a quarter of the resamples has nothing below the line.
+    assert stats.ratio_bootstrap([2, 0], [1, 0]) == (2, 2, 2)
+
+
+def test_wrong_ratios_are_refused():
+    with pytest.raises(ValueError, match=r"numerator has shape \(1, 2\) and denominator \(1, 3\)"):
+        stats.ratio_bootstrap([1, 0], [1, 0, 1])
+    with pytest.raises(ValueError, match="denominator holds -1"):
+        stats.ratio_bootstrap([1, 0], [1, -1])

@@ -45,17 +45,17 @@ def test_scores_of_each_level_are_counts_by_hand():
     assert tree_scores([MILD, BAD], TREE, "height").tolist() == [[1, 0, 0, 1, 0, 0], [2, 0, 0, 2, 0, 0]]
 
 
-def test_the_table_has_a_row_per_level_and_one_of_heights():
+def test_the_table_has_a_row_per_level_and_one_of_heights_and_severity():
     table = levels_table({"mild": [MILD], "both": [MILD, BAD], "right": [RIGHT]}, TREE).set_index(["name", "quantity"])
     assert table.loc[("mild", 0), "mean"] == 1
     assert table.loc[("mild", 1), "mean"] == pytest.approx(4 / 6)
     assert table.loc[("mild", "height"), "mean"] == pytest.approx(2 / 6)
-    assert table.loc[("mild", "height"), "severity"] == 1
-    assert table.loc[("both", "height"), "severity"] == pytest.approx(6 / 4)
-    assert np.isnan(table.loc[("right", "height"), "severity"])
-    assert np.isnan(table.loc[("mild", 0), "severity"])
-    assert (table["low"] <= table["mean"]).all()
-    assert (table["mean"] <= table["high"]).all()
+    assert table.loc[("mild", "severity"), ["mean", "low", "high"]].tolist() == [1, 1, 1]
+    assert table.loc[("both", "severity"), ["mean", "low", "high"]].tolist() == pytest.approx([6 / 4, 1, 2])
+    assert table.loc[("right", "severity"), ["mean", "low", "high"]].isna().all()
+    there = table.drop(("right", "severity"))
+    assert (there["low"] <= there["mean"]).all()
+    assert (there["mean"] <= there["high"]).all()
 
 
 def test_two_models_of_equal_accuracy_differ_in_height():

@@ -81,7 +81,7 @@ def test_a_file_that_is_not_there(tmp_path):
         audio.read(tmp_path / "none.ogg")
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
 @pytest.mark.parametrize("share", [0.03, 0.5, 0.9, 0.999])
 def test_a_truncated_file_is_refused(write, name, share):
     path = write(name, noise(4 * RATE))
@@ -90,6 +90,28 @@ def test_a_truncated_file_is_refused(write, name, share):
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(audio.BadSoundError, match=rf"a\.{path.suffix[1:]} (is cut off|cannot be read as a sound)"):
         audio.read(path)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [22_050, 44_100])
+def test_an_mp3_with_a_label_in_front(write, channels, rate):
+    path = write("a.mp3", noise(4 * rate)[:, None].repeat(1, channels), rate=rate)
+    # An empty field of 3,000 bytes, whose size is written with seven bits in each byte.
+    label = b"ID3\x03\x00\x00" + bytes([0, 0, 3000 >> 7, 3000 & 127]) + bytes(3000)
+    whole = label + path.read_bytes()
+    path.write_bytes(whole)
+    assert len(audio.read(path)[0]) == 4 * rate
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(audio.BadSoundError, match=rf"cut off: it has {len(whole) // 2:,} bytes and its header says"):
+        audio.info(path)
+
+
+def test_of_an_mp3_without_a_header_nobody_can_tell(write):
+    path = write("a.mp3", noise(4 * RATE))
+    whole = path.read_bytes()
+    frames = whole[whole.index(whole[:2], 10) :]  # all but the first frame, which holds the header alone
+    path.write_bytes(frames[: len(frames) // 2])
+    assert 0 < len(audio.read(path)[0]) < 4 * RATE
 
 
 def test_an_ogg_cut_between_two_pages(write):
@@ -277,7 +299,7 @@ def test_other_settings_and_other_files_are_other_entries(cache, sound, tmp_path
 def test_a_broken_entry_is_made_anew(cache, sound, damage):
     make = Counter()
     cache.get(sound, {}, make)
-    (entry,) = cache.folder.rglob("*.npy")
+    (entry,) = cache.folder.rglob("*.spectrogram")
     entry.write_bytes(damage(entry.read_bytes()))
     assert torch.equal(cache.get(sound, {}, make), torch.ones(2, 3))
     cache.get(sound, {}, make)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from clslab.models import create
+from clslab.models import create, list_models
 from clslab.models.multilayer import MultilayerNet, Recolour, TemporalEncoder, stages_of
 from clslab.models.zoo.resnet import ResNet9
 from clslab.recipe import Recipe
@@ -71,6 +71,29 @@ def test_the_parts_in_a_row_are_the_backbone():
     for part in net.parts:
         features = part(features)
     torch.testing.assert_close(features, plain.blocks(pictures(2)))
+
+
+UNCUT = {"cait_xxs24", "swin_tiny", "vit_tiny", "nasnet"}
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_network_of_the_zoo_is_cut_into_the_row_that_it_is(name):
+    if name in UNCUT:
+        with pytest.raises(ValueError, match=f"'{name}' cannot be cut"):
+            stages_of(name)
+        return
+    side = 96 if name.startswith("inception") else 64  # the smallest of its pictures
+    torch.manual_seed(3)
+    row = nn.Sequential(*stages_of(name)).eval()
+    torch.manual_seed(3)
+    whole = create(name, num_classes=2).eval()
+    given = []
+    first_after = whole.head if name == "squeezenet" else whole.pool
+    first_after.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].clone()))
+    views = torch.randn(1, 3, side, side)
+    with torch.no_grad():
+        whole(views)
+        torch.testing.assert_close(row(views), given[0])
 
 
 def test_a_tree_of_one_level_is_the_flat_network():
