@@ -63,7 +63,7 @@ def main() -> None:
     result = {options.profile: whole_book(options.profile)}
     print(json.dumps(result, indent=2))
     if options.record:
-        before = json.loads(RECORD.read_text("utf-8")) if RECORD.is_file() else {}
+        before = json.loads(RECORD.read_text("utf-8")) if RECORD.is_file() else {"benchmark": "book", "ratios": {}}
         RECORD.write_text(json.dumps(before | result, indent=2) + "\n", encoding="utf-8")
 
 

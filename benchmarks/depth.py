@@ -113,7 +113,8 @@ def main() -> None:
     }
     found = summary(hits, {"class": 1 / 100, "superclass": 1 / 20, "random group": 1 / 20})
     result = {
-        "measurement": "probes by depth",
+        "benchmark": "depth",
+        "ratios": {},
         "network": f"{NETWORK}, weights of ImageNet, pictures enlarged to {SIDE} pixels",
         "data": f"cifar100, {splits.source}",
         "fitted": len(leaves),

@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from clslab.device import choose
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 3
@@ -68,13 +69,15 @@ def main() -> None:
     found = paints(options.site.resolve(), repeats)
     slowest = sorted(found.items(), key=lambda item: -item[1])
     result = {
+        "benchmark": "pages",
+        "ratios": {},
         "pages": len(found),
         "repeats": repeats,
         "slowest": {name: round(value) for name, value in slowest[:5]},
         "median_ms": round(statistics.median(found.values())),
         "cores": os.cpu_count(),
         "load": [round(one, 1) for one in os.getloadavg()],
-        "machine": platform.processor() or platform.machine(),
+        "machine": choose().name,
     }
     if options.rebuild:
         result["unchanged_build_s"] = unchanged()
