@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 from clslab.device import choose
@@ -65,9 +66,12 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="keep the result with the book's records")
     parser.add_argument("--quick", action="store_true", help="open each page once")
     options = parser.parse_args()
+    if options.quick and options.record:
+        parser.error("--quick is a first look: it is not recorded; leave one of the two out")
     repeats = 1 if options.quick else REPEATS
     found = paints(options.site.resolve(), repeats)
     slowest = sorted(found.items(), key=lambda item: -item[1])
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True)
     result = {
         "benchmark": "pages",
         "ratios": {},
@@ -78,6 +82,8 @@ def main() -> None:
         "cores": os.cpu_count(),
         "load": [round(one, 1) for one in os.getloadavg()],
         "machine": choose().name,
+        "commit": commit.stdout[:7],
+        "day": date.today().isoformat(),
     }
     if options.rebuild:
         result["unchanged_build_s"] = unchanged()

@@ -121,6 +121,33 @@ def mentioned(text: str, runs_by_name: Mapping[str, Sequence[Run]]) -> list[str]
     return sorted({name.rpartition("/")[0] for name in runs_by_name if said & {name, name.rpartition("/")[0]}})
 
 
+def measurements(text: str, records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The records of `benchmarks/` that a page's source speaks of, by the name of their script or file.
+
+    >>> measurements('benchmark_table(RESULTS / "benchmarks", ["sam"])', {"sam": {}, "tta": {}})
+    ['sam']
+    """
+    if "benchmarks" not in text:
+        return []
+    return [name for name in sorted(records) if re.search(rf"[\"'/]{re.escape(name)}(?:\.json|\.py)?[\"'`]", text)]
+
+
+def measurement_row(name: str, record: Mapping[str, Any]) -> str:
+    """One such record as a line of a table: what was counted, on which machine, when.
+
+    >>> measurement_row("sam", {"ratios": {"a": {"pairs": 21}}, "machine": {"name": "AMD EPYC"}, "date": "2026-11-02"})
+    '| `benchmarks/sam.py` | 21 pairs | AMD EPYC | 2 November 2026 |'
+    """
+    pairs = [int(ratio["pairs"]) for ratio in record.get("ratios", {}).values()]
+    counted = f"{_numbers(pairs)} pairs" if pairs else "–"
+    if "judged" in record:
+        counted = f"{record['judged']:,} pictures"
+    machine = record.get("machine", "–")
+    day = record.get("date") or record.get("day")
+    named = machine["name"] if isinstance(machine, Mapping) else machine
+    return f"| `benchmarks/{name}.py` | {counted} | {named} | {in_words(day) if day else '–'} |"
+
+
 def _numbers(values: Sequence[int]) -> str:
     """Different numbers, smallest to largest.
 
@@ -149,10 +176,16 @@ def row(name: str, runs: Sequence[Run]) -> str:
     )
 
 
-def foot(text: str, one: Stamp | None, recorded: Mapping[str, Sequence[Run]]) -> str:
+def foot(
+    text: str,
+    one: Stamp | None,
+    recorded: Mapping[str, Sequence[Run]],
+    measured: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """The Markdown that goes to the foot of a page; empty if it neither ran nor quotes a record."""
     quoted, of_family = mentioned(text, recorded), families(recorded)
-    if one is None and not quoted:
+    timed = measurements(text, measured or {})
+    if one is None and not quoted and not timed:
         return ""
     lines = ["", "", HEADING, ""]
     if one is not None:
@@ -166,14 +199,28 @@ def foot(text: str, one: Stamp | None, recorded: Mapping[str, Sequence[Run]]) ->
             *(row(name, of_family[name]) for name in quoted),
             "",
         ]
-    else:
+    elif not timed:
         lines += ["It quotes no recorded run: what its cells print was computed then.", ""]
+    if timed:
+        lines += [
+            "Measurements that it quotes or draws:",
+            "",
+            "| script | counted | machine | day |",
+            "|---|---|---|---|",
+            *(measurement_row(name, (measured or {})[name]) for name in timed),
+            "",
+        ]
     return "\n".join(lines)
 
 
 @cache
 def _recorded(results: Path) -> dict[str, list[Run]]:
     return load_runs(results) if any(results.rglob("seed-*.json")) else {}
+
+
+@cache
+def _measured(results: Path) -> dict[str, dict[str, Any]]:
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((results / "benchmarks").glob("*.json"))}
 
 
 @cache
@@ -190,7 +237,8 @@ def add_foot(app: Sphinx, page: str, source: list[str]) -> None:
         return
     one = _stamps(Path(app.config.page_runs)).get(page)
     if page.startswith("chapters/"):
-        source[0] += foot(source[0], one, _recorded(Path(app.srcdir) / "book" / "results"))
+        results = Path(app.srcdir) / "book" / "results"
+        source[0] += foot(source[0], one, _recorded(results), _measured(results))
     elif one is not None:
         source[0] += f"\n\n{HEADING}\n\n{last_run(one)}\n"
 

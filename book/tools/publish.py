@@ -28,7 +28,7 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import UnidentifiedImageError
 
-from book.tools import catalogues
+from book.tools import catalogues, links
 from book.tools.build import Job, build, chosen_profile, usual_jobs
 from book.tools.language import STATIC
 from book.tools.pages import BookError
@@ -298,6 +298,10 @@ def publish(job: Job, *, force: bool = False) -> int:
         print(f"\nnot to be published: {len(found)} item(s). The site was moved to {aside}", file=sys.stderr)
         return 1
     print(f"may be published: {job.site}")
+    if re.search(links.PLACEHOLDER, (job.root / "_config.yml").read_text("utf-8")):
+        print(
+            "Its launch buttons lead nowhere yet: tell the book where it lives, `make address URL=…`", file=sys.stderr
+        )
     return 0
 
 

@@ -292,8 +292,8 @@ def _locate(entry: catalog.Entry, root: str | Path | None, download: bool) -> tu
         # Of sounds, `root` itself may be a folder of the reader's own.
         own = f", and no metadata.csv in {base} for recordings of your own" if entry.kind == "sounds" else ""
         raise FileNotFoundError(
-            f"there is no {folder}{own}; fetch it with `python -m clslab data get {entry.name} --root "
-            f"{root}`, or leave root out to work on a {_made(entry)} stand-in"
+            f"there is no {folder}{own}; fetch it with `{entry.by_query or f'python -m clslab data get {entry.name}'} "
+            f"--root {root}`, or leave root out to work on a {_made(entry)} stand-in"
         )
     return None, "stand-in"
 

@@ -302,7 +302,12 @@ def _parts(folder: Path, rows: list[Row], tree: Taxonomy, levels: tuple[str, ...
     if given == {""}:
         labels = [tree.paths.index(tuple(row.name(rank) for rank in levels)) for row in rows]
         dealt = group_split([row.recording for row in rows], FRACTIONS, stratify=labels, seed=seed)
-        print("birds: the table has no split; divided 60/20/20 by recording")
+        _say("the table has no split; divided 60/20/20 by recording")
+        for split, part in zip(("training", "validation", "test"), dealt, strict=True):
+            without = sorted(set(labels) - {labels[i] for i in part})
+            if without:
+                names = ", ".join(tree.paths[label][-1] for label in without)
+                _say(f"no {split} clip of {names}: too few recordings for all three splits")
         return {split: [rows[i] for i in part] for split, part in zip(("train", "val", "test"), dealt, strict=True)}
     parts = {split: [row for row in rows if row.split == split] for split in ("train", "val", "test")}
     empty = [split for split in ("train", "val") if not parts[split]]

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clslab import audio
 
@@ -79,7 +81,7 @@ def read_table(folder: Path, *, say: Say = print) -> list[Row]:
         ValueError: if a column is missing, or the table contradicts itself.
     """
     table = folder / "metadata.csv"
-    rows = _distinct(_parse(table), say)
+    rows = _with_parents(_distinct(_parse(table), say))
     _check_names(table, rows)
     _check_recordings(table, rows)
     return rows
@@ -119,25 +121,37 @@ def _parse(table: Path) -> list[Row]:
             f"there is no {table}; write a table with the columns file and species (and genus, family, order, "
             "recording_id, recordist, where you know them), one line per sound file"
         )
-    # Spreadsheets put a byte order mark before the first name.
-    with table.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        found = [(name or "").strip() for name in reader.fieldnames or ()]
-        missing = [name for name in NEEDED if name not in found]
-        if missing:
-            hint = " (columns have to be separated by commas)" if len(found) == 1 else ""
-            raise ValueError(
-                f"{table} has no column {' and no column '.join(missing)}; its columns are "
-                f"{', '.join(found) or 'none'}{hint}"
-            )
-        lines = [
-            (
-                reader.line_num,
-                {(k or "").strip(): (v or "").strip() for k, v in line.items() if not isinstance(v, list)},
-            )
-            for line in reader
-        ]
+    try:
+        # Spreadsheets put a byte order mark before the first name.
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{table} is not written in UTF-8 (byte {error.start:,}); save it as "CSV UTF-8" in your spreadsheet'
+        ) from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    found = [_column(name) for name in reader.fieldnames or ()]
+    missing = [name for name in NEEDED if name not in found]
+    if missing:
+        hint = " (columns have to be separated by commas)" if len(found) == 1 else ""
+        raise ValueError(
+            f"{table} has no column {' and no column '.join(missing)}; its columns are "
+            f"{', '.join(found) or 'none'}{hint}"
+        )
+    lines = [
+        (reader.line_num, {_column(k): (v or "").strip() for k, v in line.items() if not isinstance(v, list)})
+        for line in reader
+    ]
     return [_row(table, number, line) for number, line in lines if any(line.values())]
+
+
+def _column(name: str | None) -> str:
+    """A column's name as it is looked up: "Family" is "family", and "license" is "licence".
+
+    >>> _column(" License ")
+    'licence'
+    """
+    said = (name or "").strip().lower()
+    return "licence" if said == "license" else said
 
 
 def _row(table: Path, number: int, line: dict[str, str]) -> Row:
@@ -189,9 +203,31 @@ def _distinct(rows: list[Row], say: Say) -> list[Row]:
     return list(kept.values())
 
 
+def _with_parent(row: Row, rank: str, name: str | None) -> Row:
+    """The row, with this name at a rank that it leaves open."""
+    if name is None or not row.name(rank).startswith("unknown"):
+        return row
+    changed: dict[str, Any] = {rank: name}
+    return dataclasses.replace(row, **changed)
+
+
+_PARENTS = (("species", "genus"), ("genus", "family"), ("family", "order"))
+
+
+def _with_parents(rows: list[Row]) -> list[Row]:
+    """A parent that one row leaves open is the one that another row gives."""
+    for fine, coarse in _PARENTS:
+        known: dict[str, str] = {}
+        for row in rows:
+            if not row.name(coarse).startswith("unknown"):
+                known.setdefault(row.name(fine), row.name(coarse))
+        rows = [_with_parent(row, coarse, known.get(row.name(fine))) for row in rows]
+    return rows
+
+
 def _check_names(table: Path, rows: list[Row]) -> None:
     """A name has one parent, or the labels are no tree."""
-    for fine, coarse in (("species", "genus"), ("genus", "family"), ("family", "order")):
+    for fine, coarse in _PARENTS:
         parents: dict[str, Row] = {}
         for row in rows:
             if row.name(fine).startswith("unknown"):

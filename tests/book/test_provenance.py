@@ -85,5 +85,24 @@ def test_a_chapter_without_records_says_so_and_a_page_of_tables_says_when_it_was
     assert texts["book/glossary"] == ["# A title"]
 
 
+def test_a_page_that_shows_a_measurement_names_it():
+    measured = {
+        "sam": {
+            "ratios": {"a": {"pairs": 21}, "b": {"pairs": 31}},
+            "machine": {"name": "AMD EPYC"},
+            "date": "2026-11-02",
+        },
+        "depth": {"ratios": {}, "judged": 5000, "machine": {"name": "AMD EPYC"}, "date": "2026-11-03"},
+        "tta": {"ratios": {}, "machine": {"name": "AMD EPYC"}, "date": "2026-11-04"},
+    }
+    text = 'benchmark_table(RESULTS / "benchmarks", ["sam"]) and RESULTS / "benchmarks" / "depth.json"; the tta'
+    foot = provenance.foot(text, provenance.Stamp("2026-11-02", "smoke", "AMD EPYC", 12.3), {}, measured)
+    assert "| `benchmarks/sam.py` | 21 to 31 pairs | AMD EPYC | 2 November 2026 |" in foot
+    assert "| `benchmarks/depth.py` | 5,000 pictures | AMD EPYC | 3 November 2026 |" in foot
+    assert "tta" not in foot
+    assert "no recorded run" not in foot
+    assert provenance.foot("benchmarks of nothing", None, {}, measured) == ""
+
+
 def test_page_without_run_and_record_has_no_foot(recorded):
     assert provenance.foot("nothing measured", None, recorded) == ""

@@ -143,6 +143,19 @@ def test_the_other_workflows_do_what_they_are_for():
         assert len(FLOWS[name][True]["schedule"]) == 1
 
 
+def test_a_machine_without_site_and_data_can_record_the_benchmarks_that_make_runs():
+    """A GPU machine has installed the book and run its chapters, and no more."""
+    skipped = re.search(r"case \$\$script in (.*?)\) continue", (ROOT / "Makefile").read_text("utf-8"))
+    assert skipped is not None
+    apart = {Path(one).stem for one in skipped[1].split("|")}
+    needy = {
+        path.stem
+        for path in (ROOT / "benchmarks").glob("*.py")
+        if re.search(r'"_build"|data\.load\(|git", "clone', path.read_text("utf-8"))
+    }
+    assert needy | {"interleaved"} == apart
+
+
 def made(*goals: str) -> str:
     """The commands that make would run."""
     command = ["make", "--dry-run", "--always-make", "--no-print-directory", *goals]

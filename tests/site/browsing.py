@@ -28,8 +28,11 @@ WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 THUMB = 44
 """Pixels that a finger hits."""
 
-CONTROLS = ".clslab-frames input, .clslab-player audio, .clslab-language, .bd-article summary, button, a.btn"
-"""What a thumb has to hit."""
+CONTROLS = (
+    ".clslab-frames input, .clslab-player audio, .clslab-language, .bd-article summary, button, a.btn, "
+    ".bd-sidebar-primary nav a, .toctree-toggle, .bd-sidebar-secondary nav a, input[type=search]"
+)
+"""What a thumb has to hit, in the drawers as well."""
 
 PATIENCE = 300_000
 """Milliseconds until a page that does not come is given up; on a machine with other work half a minute is soon over."""

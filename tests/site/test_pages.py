@@ -98,7 +98,7 @@ class _Pictures(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         names = dict(attrs)
-        if tag == "img" and names.get("alt") is None:
+        if tag == "img" and not (names.get("alt") or "").strip():
             self.without.append(str(names.get("src"))[:80])
         alts = [frame["alt"] for frame in json.loads(names.get("data-frames") or "[]")]
         self.alike += [alt for alt in dict.fromkeys(alts) if alts.count(alt) > 1]

@@ -314,6 +314,48 @@ def test_a_species_without_a_family(own, capsys):
     assert set(splits.train.extra["genus"]) == {"Parus", "Corvus", "Upupa", "unknown"}
 
 
+def test_a_parent_that_one_row_leaves_open_is_that_of_another(own, capsys):
+    soundfile.write(own.folder / "new.wav", tone(700), RATE)
+    splits, said = load(own("new.wav,Parus minor,,,,me,R9,train,"), capsys, variant="broad")
+    assert "no family given" not in said
+    assert splits.taxonomy.paths == (("Passeriformes", "Corvidae"), ("Passeriformes", "Paridae"))
+
+
+def test_a_class_without_a_validation_or_test_clip_is_named(own, capsys):
+    rows = [line.replace(",train,", ",,").replace(",val,", ",,") for line in own.rows]
+    soundfile.write(own.folder / "rare.wav", tone(700), RATE)
+    rows.append("rare.wav,Upupa epops,,Upupidae,Bucerotiformes,me,R99,,")
+    parts = birds.read(own(rows=rows))
+    said = capsys.readouterr().out
+    rare = parts["train"].classes.index("Upupa epops")
+    held = [split for split, part in parts.items() if rare in part.targets]
+    assert len(held) == 1
+    for split, word in (("train", "training"), ("val", "validation"), ("test", "test")):
+        lines = [line for line in said.splitlines() if line.startswith(f"birds: no {word} clip of")]
+        assert any("Upupa epops" in line for line in lines) == (split not in held)
+
+
+def test_headers_may_be_written_in_other_ways(own, capsys):
+    header = "File,SPECIES,Family,License"
+    rows = [f"{line.split(',')[0]},{line.split(',')[1]},Aves,CC0" for line in own.rows]
+    splits, _ = load(own(header=header, rows=rows), capsys)
+    assert set(splits.train.extra["family"]) == {"Aves"}
+    assert set(splits.train.extra["licence"]) == {"CC0"}
+
+
+def test_a_table_in_another_encoding_is_refused_with_advice(own):
+    own()
+    table = own.folder / "metadata.csv"
+    table.write_bytes(table.read_text("utf-8").replace(",me,", ",Jürgen,").encode("cp1252"))
+    with pytest.raises(ValueError, match=r'metadata\.csv is not written in UTF-8 \(byte \d+\); save it as "CSV UTF-8"'):
+        data.load("birds", root=own.folder)
+
+
+def test_what_is_advised_where_there_is_no_folder_can_be_done(tmp_path):
+    with pytest.raises(FileNotFoundError, match="data get birds --species 'Genus species' --root"):
+        data.load("birds", root=tmp_path / "nowhere")
+
+
 def test_a_row_twice_counts_once(own, capsys):
     splits, said = load(own(own.rows[0]), capsys)
     assert len(splits.train) == 6
