@@ -2,8 +2,7 @@
 
 A Sphinx extension. It unloads `sphinx_thebe`, which puts two scripts and an address of a content network into every
 page although the book starts no kernels, and it goes over the finished pages once (`mended`): each rule there answers
-a finding of axe-core that was seen on a page of this book, and the tests in `tests/site` see it again if the theme
-changes.
+a finding of the tests in `tests/site`, most of them of axe-core, which see it again if the theme changes.
 """
 
 from __future__ import annotations
@@ -56,12 +55,18 @@ _WORDS = re.compile(r"<[^>]+>")
 _INTERVAL = re.compile(r"(<td[^>]*>[^<]*\[[^\[\]<]+,) (?=[^\[\]<]+\])")
 """The blank inside an interval, as in 58.4 [51.2, 65.0], in the cell of a table."""
 
+_UNCOLOURED = re.compile(r'<span class="[npw]">([^<]*)</span>')
+"""Names, punctuation and blanks of code, which both colour modes draw in the colour of the text around them."""
+
+_CELL = re.compile(r'<td id="T_\w+" class="data [^"]*" ?>')
+"""A cell of a pandas table with the handles for a style of its own."""
+
 PAGES_BELOW = "Pages below {name}"
 """What the arrow of the sidebar is called."""
 
 
 def mended(html: str) -> str:
-    """The page with what a screen reader or a narrow table misses.
+    """The page with what a screen reader or a narrow table misses, and without what nobody does.
 
     - The opener of a hidden cell is called what it says, not "Toggle hidden content".
     - The arrows of the sidebar have names.
@@ -71,6 +76,8 @@ def mended(html: str) -> str:
     - The lines of a long signature are lines, not definitions without a term.
     - A table without a line of headers names its rows in the first column.
     - An interval in a narrow cell stands on one line.
+    - What only makes a page heavy is left out: marks of code without a colour of their own, which are half of all, and
+      the handles of table cells that no style takes hold of.
 
     >>> mended('<summary aria-label="Toggle hidden content">')
     '<summary>'
@@ -84,6 +91,9 @@ def mended(html: str) -> str:
     html = _PARAMETERS.sub(_lines, html)
     html = _TABLE.sub(_with_row_headers, html)
     html = _INTERVAL.sub("\\1\N{NO-BREAK SPACE}", html)
+    html = _UNCOLOURED.sub(r"\1", html)
+    if "#T_" not in html:
+        html = _CELL.sub("<td>", html)
     return _SEARCH.sub(r"\1", html)
 
 

@@ -56,6 +56,13 @@ CURRENT = SIDEBAR.replace('"reference', '"current reference').replace(
         ),
         ('<td id="x" class="data">58.4 [51.2, 65.0]</td>', '<td id="x" class="data">58.4 [51.2,\u00a065.0]</td>'),
         ("<td>+0.02 [-0.1, +0.3]</td>", "<td>+0.02 [-0.1,\u00a0+0.3]</td>"),
+        ('<td id="T_a1_row0_col1" class="data row0 col1" >7</td>', "<td>7</td>"),
+        (
+            '<style>#T_a1_row0_col1 {color: red}</style><td id="T_a1_row0_col1" class="data row0 col1" >7</td>',
+            '<style>#T_a1_row0_col1 {color: red}</style><td id="T_a1_row0_col1" class="data row0 col1" >7</td>',
+        ),
+        ('<span class="n">x</span><span class="p">(</span><span class="w"> </span>', "x( "),
+        ('<span class="k">if</span>', '<span class="k">if</span>'),
         ("<p>58.4 [51.2, 65.0]</p>", "<p>58.4 [51.2, 65.0]</p>"),
         ("<td>one, two [three]</td>", "<td>one, two [three]</td>"),
         ('<div role="list" class="citation-list">', '<div class="citation-list">'),

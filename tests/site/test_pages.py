@@ -109,3 +109,13 @@ def test_every_picture_of_the_page_has_alt_text_and_no_two_of_a_slider_the_same(
     pictures.feed((SITE / name).read_text("utf-8"))
     assert pictures.without == []
     assert pictures.alike == []
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_the_marks_of_code_that_the_site_leaves_out_have_the_colour_of_the_text(mode):
+    rules = (SITE / "_static" / "pygments.css").read_text("utf-8")
+    colour = {
+        mark: re.search(rf'="{mode}"\] \.highlight{mark} \{{[^}}]*color: (#\w+)', rules)[1]
+        for mark in ("", " .n", " .p", " .w")
+    }
+    assert len(set(colour.values())) == 1
