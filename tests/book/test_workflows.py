@@ -177,3 +177,9 @@ def test_make_changes_the_versions_that_it_is_told(tmp_path):
     assert "constraints.txt > .venv/constraints.txt" in made("install")
     assert "/dev/null > .venv/constraints.txt" in made("install", "CONSTRAINTS=/dev/null")
     assert "run.py --profile gpu --jobs 1 --report a.xml" in made("chapters-gpu", "REPORT=a.xml")
+
+
+def test_no_benchmark_hides_a_package_by_its_name():
+    """A script's folder comes first on the path of what it imports."""
+    names = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert not names & {"book", "clslab", "tests"}

@@ -4,7 +4,7 @@
 data set; `test` is `make test` in a fresh clone, with the making of its environment. Aims on two cores: 12, 40 and 40
 minutes. The machine should be idle; the load that it had before is recorded beside the seconds.
 
-    python benchmarks/book.py [--what smoke] [--record]
+    python benchmarks/whole_book.py [--what smoke] [--record]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from clslab.device import choose
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORD = ROOT / "book" / "results" / "benchmarks" / "book.json"
+RECORD = ROOT / "book" / "results" / "benchmarks" / "whole_book.json"
 AIMS = {"smoke": 12 * 60, "cpu": 40 * 60, "test": 40 * 60}
 """Seconds."""
 
@@ -75,7 +75,9 @@ def main() -> None:
     result = {options.what: measured(options.what)}
     print(json.dumps(result, indent=2))
     if options.record:
-        before = json.loads(RECORD.read_text("utf-8")) if RECORD.is_file() else {"benchmark": "book", "ratios": {}}
+        before = (
+            json.loads(RECORD.read_text("utf-8")) if RECORD.is_file() else {"benchmark": "whole_book", "ratios": {}}
+        )
         RECORD.write_text(json.dumps(before | result, indent=2) + "\n", encoding="utf-8")
 
 
