@@ -14,6 +14,7 @@ another member among the species that it knows (`relatives`).
 | `with_few_recordings` | every clip of the rare class, answered with the help of k other recordings |
 | `never_heard` | what the network says of a class that it was never shown |
 | `shown` | those answers, taken out of a record |
+| `said_by_head` | what the heads for genus and family said of a class that the network was never shown |
 
 Page and tables read the answers from the records of a recipe with `rare` (`clslab.sound_route`): `clslab.tree_records`
 gives right species, genus and family with intervals, `clslab.hierarchy.back_off` answers only as finely as is safe.
@@ -35,16 +36,18 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
 
 from clslab.recipe import Recipe
-from clslab.records import Run
+from clslab.records import Predictions, Run
 from clslab.taxonomy import Taxonomy
 
 __all__ = [
     "Answers",
     "class_means",
     "features_before_head",
+    "head_name",
     "nearest",
     "never_heard",
     "relatives",
+    "said_by_head",
     "sharpness",
     "shots_of",
     "shown",
@@ -368,6 +371,40 @@ def split_name(shots: int) -> str:
     'val-0-shots'
     """
     return f"val-{shots}-shots"
+
+
+def head_name(level: int) -> str:
+    """The name under which a record keeps what the head of a coarser level said with no recording shown.
+
+    >>> head_name(0)
+    'val-0-shots-level-0'
+    """
+    return f"{split_name(0)}-level-{level}"
+
+
+def said_by_head(run: Run, level: int) -> Predictions:
+    """What the head of a coarser level said of clips of the rare class, of which the network was never shown one.
+
+    Classes and targets are the nodes of that level, in the order of the tree that the network has learned. The clips
+    are those of `shown(run, 0)`, in the same order.
+
+    Args:
+        run: of a recipe with `rare` whose network has heads on several levels ("joint" or "two-stage").
+        level: of the network's own tree, 0 for the coarsest.
+
+    Raises:
+        ValueError: if the record keeps no such answers; the message says why.
+
+    Taught in chapter 15.
+    """
+    name = head_name(level)
+    if name not in run.predictions:
+        kept = [one.rpartition("-")[2] for one in run.predictions if one.startswith(head_name(0)[:-1])]
+        raise ValueError(
+            f"the record keeps no answers of a head for level {level}, but "
+            f"{'of levels ' + ', '.join(kept) if kept else 'none of heads: its network has one for the leaves only'}"
+        )
+    return run.predictions[name]
 
 
 def shown(run: Run, shots: int) -> Run:

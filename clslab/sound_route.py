@@ -21,7 +21,8 @@ same microphone and place.
 
 With `rare` too, as many networks are trained as there are classes, and each has heard nothing of one of them. Its clips
 are answered with the help of a few recordings (`clslab.rare`). The record keeps one set of answers for each number of
-`shots`, and one for none; `clslab.rare.shown` takes them out.
+`shots`, and one for none; `clslab.rare.shown` takes them out. Of a network with heads for coarser levels it also keeps
+what these said of the clips that were never heard; `clslab.rare.said_by_head` takes that out.
 
 Taught in chapter 15.
 """
@@ -300,6 +301,7 @@ def _train_rare(task: Task) -> Trained:
     everything = task.shelf.sounds(task.splits.train, "all", recipe.spectrogram)
     dealt = _dealt(everything, recipe)
     gathered = rare.Answers(everything.targets, task.num_classes, rare.shots_of(recipe))
+    of_heads: dict[int, tuple[Floats, NDArray[np.int64]]] = {}
     history, several = [], []
     for number in range(task.num_classes):
         is_rare = everything.targets == number
@@ -311,6 +313,7 @@ def _train_rare(task: Task) -> Trained:
         of_class = _fit(task, model, batches, everything.subset(held_out))
         inputs = in_memory(everything, recipe, of_levels=False)[0]
         shown = SpectrogramBatches(inputs, torch.from_numpy(everything.targets), batch_size=_EVALUATED_AT_ONCE)
+        _ask_coarse_heads(task, model, everything, np.flatnonzero(is_rare), of_heads)
         gathered.add(
             number,
             features=rare.features_before_head(model, shown),
@@ -323,11 +326,32 @@ def _train_rare(task: Task) -> Trained:
         history += [epoch | {"fold": number} for epoch in of_class.history]
         several.append(of_class)
     predictions = {shots: _answers(found, everything, recipe) for shots, found in gathered.probabilities.items()}
+    more = {rare.split_name(shots): found for shots, found in predictions.items()}
+    for level, (found, nodes) in of_heads.items():
+        more[rare.head_name(level)] = Predictions.of(found, nodes, everything.ids, everything.groups)
     return dataclasses.replace(
         _of_several(several, history, recipe, predictions[gathered.shots[0]]),
-        more={rare.split_name(shots): found for shots, found in predictions.items()},
+        more=more,
         notes={"folds": recipe.folds, "common": gathered.common(), "of_each_class": [one.notes for one in several]},
     )
+
+
+def _ask_coarse_heads(
+    task: Task,
+    model: nn.Module,
+    everything: SoundDataset,
+    chosen: NDArray[np.int64],
+    of_heads: dict[int, tuple[Floats, NDArray[np.int64]]],
+) -> None:
+    """Writes what the heads above the last say of the chosen clips: for a level probabilities [N, nodes], nodes [N]."""
+    if not isinstance(model, MultilayerNet):
+        return
+    inputs, targets = in_memory(everything.subset(chosen), task.recipe, of_levels=True, like=model)
+    batches = SpectrogramBatches(inputs, targets, batch_size=_EVALUATED_AT_ONCE)
+    for level, said in enumerate(train.predict(model, batches, machine=task.machine)[0][:-1]):
+        nodes = model.taxonomy.coarsen(everything.targets, level)
+        found, _ = of_heads.setdefault(level, (np.zeros((len(everything), said.shape[1])), nodes))
+        found[chosen] = said.numpy()
 
 
 def _of_several(several: list[Trained], history: list[dict[str, Any]], recipe: Recipe, answers: Predictions) -> Trained:

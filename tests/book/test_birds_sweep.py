@@ -28,6 +28,7 @@ def test_every_row_has_five_seeds(file):
 
 KINDS = {"flat", "flat-wide", "multi", "gru", "attention"}
 LONG = {"flat-long", "updated-long", "fixed-long"}
+LARGE = {f"{kind}-large" for kind in ("flat", "multi", "gru", "attention")}
 WITH_A_TREE = {"updated", "fixed", "fixed-conv", "fixed-coral"}
 
 
@@ -36,20 +37,34 @@ def test_every_target_has_every_kind_of_network_and_orders_those_without_a_tree(
     for name in FILE.recipes:
         _, target, kind = name.split("/")
         kinds.setdefault(target, set()).add(kind)
-    assert kinds["species"] - LONG == kinds["family"] == KINDS | WITH_A_TREE | {"joint"}
-    assert kinds["species"] >= LONG
+    assert kinds["species"] - LONG - LARGE == kinds["family"] == KINDS | WITH_A_TREE | {"joint"}
+    assert kinds["species"] >= LONG | LARGE
     assert kinds["genera"] == KINDS | WITH_A_TREE
     assert {kind for kind in kinds["three-genera"] if not kind.startswith("mobilenet-")} == KINDS | WITH_A_TREE
     assert kinds["orders"] == KINDS
     assert birds.taxonomy("orders").levels == 1
 
 
-def test_the_borrowed_network_differs_from_the_random_one_in_its_weights_alone():
-    borrowed, own = (BORROWED.recipes[f"birds/species/{kind}"].to_dict() for kind in ("pretrained", "scratch"))
-    assert {field for field in own if own[field] != borrowed[field]} == {"pretrained", "train_part"}
+@pytest.mark.parametrize("target", ["species", "three-genera", "genera", "family", "orders"])
+def test_the_borrowed_network_differs_from_the_random_one_in_its_weights_alone(target):
+    rows = {name: row.to_dict() for name, row in BORROWED.recipes.items() if f"/{target}/" in name}
+    for suffix in ("", "-long") if target == "species" else ("",):
+        borrowed, own = (rows[f"birds/{target}/{kind}{suffix}"] for kind in ("pretrained", "scratch"))
+        assert {field for field in own if own[field] != borrowed[field]} == {"pretrained", "train_part"}
+    assert FILE.recipes[f"birds/{target}/flat"].variant == borrowed["variant"]
+    assert FILE.recipes[f"birds/{target}/flat"].folds == borrowed["folds"]
     assert borrowed["model"] in transfer.BACKBONES
     for recipe in BORROWED.recipes.values():
         sound_route.check(recipe)
+
+
+def test_on_the_large_picture_no_window_skips_a_sample_and_the_encoders_see_four_times_the_columns():
+    small, large = (audio.transform(FILE.recipes[f"birds/species/multi{size}"].spectrogram) for size in ("", "-large"))
+    assert small.n_ffts == large.n_ffts
+    assert small.hop_length == 4 * min(small.n_ffts)
+    assert large.hop_length == min(large.n_ffts)
+    for kind in ("flat", "gru", "attention"):
+        assert audio.transform(FILE.recipes[f"birds/species/{kind}-large"].spectrogram).hop_length == large.hop_length
 
 
 @pytest.mark.parametrize("name", FILE.recipes)
@@ -73,12 +88,12 @@ def test_rows_that_are_compared_differ_in_what_is_compared_alone(name):
     recipe = FILE.recipes[name]
     kind = name.split("/")[2]
     prefix = "mobilenet-" if kind.startswith("mobilenet-") else ""
-    suffix = "-long" if kind.endswith("-long") else ""
+    suffix = next((one for one in ("-long", "-large") if kind.endswith(one)), "")
     flat = FILE.recipes["/".join([*name.split("/")[:2], f"{prefix}flat{suffix}"])]
     # The first stage takes its epochs from those of the second.
     assert recipe.epochs + recipe.hierarchy.get("first_epochs", 0) == flat.epochs
     own, other = recipe.to_dict(), flat.to_dict()
     differing = {field for field in own if own[field] != other[field]}
     allowed = {"hierarchy", "epochs"}
-    allowed |= {"multi": {"spectrogram"}, "flat-wide": {"model_options"}}.get(kind, set())
+    allowed |= {"multi": {"spectrogram"}, "flat-wide": {"model_options"}}.get(kind.removesuffix(suffix), set())
     assert differing <= allowed

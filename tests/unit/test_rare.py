@@ -213,6 +213,39 @@ def test_shown_says_what_there_is(run):
         rare.shown(run, 5)
 
 
+def test_a_flat_network_has_no_head_for_the_family(run):
+    with pytest.raises(ValueError, match="no answers of a head for level 0, but none of heads: its network has one"):
+        rare.said_by_head(run, 0)
+
+
+def test_heads_for_genus_and_family_answer_for_a_species_that_they_never_heard(shelf, empty_machine):
+    networks, before_head = [], rare.features_before_head
+
+    def kept(network, shown):
+        networks.append(network)
+        return before_head(network, shown)
+
+    empty_machine.setattr(rare, "features_before_head", kept)
+    recipe = BASE.replace(hierarchy={"mode": "joint"}, rare={"shots": [1]})
+    run = Run.from_json(runs.execute(recipe, shelf=shelf, machine=CPU).to_json())
+    empty_machine.setattr(rare, "features_before_head", before_head)
+    tree = birds.taxonomy("core")
+    leaves = rare.shown(run, 0).predictions["val"]
+    everything = shelf.sounds(shelf.splits(recipe).train, "all", recipe.spectrogram)
+    pictures = sound_route.in_memory(everything, recipe, of_levels=False)[0]
+    assert len(networks) == 10
+    for level in (0, 1):
+        said = rare.said_by_head(run, level)
+        assert (said.ids, said.groups.tolist()) == (leaves.ids, leaves.groups.tolist())
+        assert np.array_equal(said.targets, tree.coarsen(leaves.targets, level))
+        for leaf, network in enumerate(networks):  # each answers for the clips of the species that it never heard
+            with torch.no_grad():
+                wanted = network.eval()(pictures[leaves.targets == leaf])[level].softmax(dim=1)
+            assert np.allclose(said.probabilities[leaves.targets == leaf], wanted.numpy(), atol=1e-5)
+    with pytest.raises(ValueError, match="no answers of a head for level 2, but of levels 0, 1"):
+        rare.said_by_head(run, 2)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
