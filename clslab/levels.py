@@ -11,9 +11,10 @@ mode           what is trained
                part, which learns the fine label (the bird-sound post). `weights` may keep the coarse heads in the loss
 =============  ========================================================================================================
 
-Besides: `shallow`, `adapter`, `temporal` and `cuts` of `clslab.models.multilayer.MultilayerNet`, and `levels`, which
-picks levels of the tree by number, coarse to fine; the finest is always the last one. `tree = "random"` puts a tree of
-the same shape in place of the true one, drawn by the recipe's seed: what still helps is not knowledge in the tree.
+Besides: `shallow`, `adapter`, `temporal`, `cuts` and `bands` of `clslab.models.multilayer.MultilayerNet`, and
+`levels`, which picks levels of the tree by number, coarse to fine; the finest is always the last one. `tree = "random"`
+puts a tree of the same shape in place of the true one, drawn by the recipe's seed: what still helps is not knowledge in
+the tree.
 
 What a record keeps are the answers of the finest head; what the coarse heads said about the validation split stands in
 its notes.
@@ -41,11 +42,11 @@ from clslab.task import Scorer, Task, Trained, count_parameters, epochs_of, note
 from clslab.taxonomy import Taxonomy
 
 MODES = ("flat", "joint", "two-stage")
-OPTIONS = ("mode", "tree", "levels", "shallow", "adapter", "temporal", "cuts", "first_epochs", "weights", "starts")
+_OF_THE_NETWORK = ("shallow", "adapter", "temporal", "cuts", "bands")
+OPTIONS = ("mode", "tree", "levels", *_OF_THE_NETWORK, "first_epochs", "weights", "starts")
 """What `Recipe.hierarchy` may hold."""
 
-_OF_THE_NETWORK = ("shallow", "adapter", "temporal", "cuts")
-_OF_MODE = {"flat": ("temporal",), "joint": ("tree", "temporal", "cuts", "adapter", "weights", "starts")}
+_OF_MODE = {"flat": ("temporal",), "joint": ("tree", "temporal", "cuts", "bands", "adapter", "weights", "starts")}
 
 
 def tree_of(taxonomy: Taxonomy | None, recipe: Recipe) -> Taxonomy:

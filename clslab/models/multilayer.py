@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from clslab.device import Machine, borrowed
 from clslab.models import create, list_models
@@ -54,6 +55,8 @@ class MultilayerNet(nn.Module):
             (`pooled`); "gru" or "attention", which read them as moments in time (`TemporalEncoder`).
         in_channels: channels of the pictures.
         cuts: for each level but the finest the number of stages before its head; spread evenly by default.
+        bands: number of stripes of frequency that the coarse heads keep apart (`pooled`). With 1 they take the mean
+            over all, and how high in the picture something lies is hardly seen by a shallow part.
         options: further arguments of the backbone (`width`, `pretrained`).
 
     Shapes: pictures `[B, in_channels, H, W]` to a tuple of L logits `[B, C_l]`, coarse to fine. For "gru" and
@@ -75,13 +78,16 @@ class MultilayerNet(nn.Module):
         temporal: Temporal = "pool",
         in_channels: int = 3,
         cuts: Sequence[int] | None = None,
+        bands: int = 1,
         **options: Any,
     ) -> None:
         super().__init__()
+        if type(bands) is not int or bands < 1:
+            raise ValueError(f"bands = {bands!r}; give how many stripes the coarse heads keep apart, 1 or more")
         for name, value, kind in (("shallow", shallow, Shallow), ("adapter", adapter, Adapter)):
             _check_known(name, value, get_args(kind))
         stages = stages_of(backbone, in_channels=in_channels, **options)
-        self.taxonomy, self.shallow, self.connected = taxonomy, shallow, False
+        self.taxonomy, self.shallow, self.bands, self.connected = taxonomy, shallow, bands, False
         self.cuts = _checked_cuts(cuts, len(stages), taxonomy.levels)
         self.parts = nn.ModuleList(
             nn.Sequential(*stages[start:end])
@@ -92,9 +98,8 @@ class MultilayerNet(nn.Module):
         earlier: list[Adapter] = ["none" for _ in channels[:-2]]
         self.adapters = nn.ModuleList(map(_adapter, [*earlier, adapter], channels[:-1]))  # none in a tree of one level
         self.encoder = TemporalEncoder(channels[-1], temporal)
-        self.heads = nn.ModuleList(
-            nn.Linear(width, taxonomy.num_classes(level)) for level, width in enumerate(channels)
-        )
+        widths = [width * bands for width in channels[:-1]] + channels[-1:]
+        self.heads = nn.ModuleList(nn.Linear(width, taxonomy.num_classes(level)) for level, width in enumerate(widths))
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Logits of every level, coarse to fine."""
@@ -104,7 +109,7 @@ class MultilayerNet(nn.Module):
                 features = self.adapters[level - 1](features)
             features = part(features)
             last = level == len(self.parts) - 1
-            answers.append(head(self.encoder(features) if last else pooled(features)))
+            answers.append(head(self.encoder(features) if last else pooled(features, self.bands)))
         return tuple(answers)
 
     def shallow_classifier(self) -> ShallowClassifier:
@@ -169,14 +174,14 @@ class ShallowClassifier(nn.Module):
         if len(network.parts) < 2:
             raise ValueError("a tree of one level has no coarse labels; train the network itself")
         self.parts, self.heads = network.parts[:-1], network.heads[:-1]
-        self.adapters = network.adapters[:-1]
+        self.adapters, self.bands = network.adapters[:-1], network.bands
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Logits of every level but the finest."""
         features, answers = pictures, []
         for level, (part, head) in enumerate(zip(self.parts, self.heads, strict=True)):
             features = part(self.adapters[level - 1](features) if level else features)
-            answers.append(head(pooled(features)))
+            answers.append(head(pooled(features, self.bands)))
         return tuple(answers)
 
 
@@ -231,15 +236,22 @@ class Recolour(nn.Module):
 
 
 # [temporal]
-def pooled(maps: Tensor) -> Tensor:
-    """Vectors `[B, D]` of feature maps `[B, D, F, T]`: mean plus maximum over time of the mean over frequency.
+def pooled(maps: Tensor, bands: int = 1) -> Tensor:
+    """Vectors `[B, D · bands]` of feature maps `[B, D, F, T]`: mean plus maximum over time of the mean over frequency.
 
-    The maximum finds a call that fills a tenth of the clip; the mean hears how often it comes.
+    The maximum finds a call that fills a tenth of the clip; the mean hears how often it comes. With several bands the
+    mean over frequency is taken in so many stripes of equal height, one after the other: how high a song lies is kept.
+
+    Raises:
+        ValueError: if the maps have fewer rows than `bands`.
 
     Source: the pooling of Kong et al., arXiv:1912.10211. Taught in chapter 15.
     """
-    moments = maps.mean(dim=2)
-    return moments.mean(dim=2) + moments.amax(dim=2)
+    if maps.shape[2] < bands:
+        raise ValueError(f"bands = {bands}, and the maps have {maps.shape[2]} rows; take at most so many")
+    # Of one stripe the plain mean, so that recorded runs are repeated to the bit.
+    moments = maps.mean(dim=2, keepdim=True) if bands == 1 else adaptive_avg_pool2d(maps, (bands, maps.shape[3]))
+    return (moments.mean(dim=3) + moments.amax(dim=3)).flatten(1)
 
 
 class TemporalEncoder(nn.Module):

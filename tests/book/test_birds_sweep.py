@@ -29,7 +29,7 @@ def test_every_row_has_five_seeds(file):
 KINDS = {"flat", "flat-wide", "multi", "gru", "attention"}
 LONG = {"flat-long", "updated-long", "fixed-long"}
 LARGE = {f"{kind}-large" for kind in ("flat", "multi", "gru", "attention")}
-WITH_A_TREE = {"updated", "fixed", "fixed-conv", "fixed-coral"}
+WITH_A_TREE = {"updated", "fixed", "fixed-conv", "fixed-coral", "updated-bands", "fixed-bands"}
 
 
 def test_every_target_has_every_kind_of_network_and_orders_those_without_a_tree():
@@ -37,7 +37,7 @@ def test_every_target_has_every_kind_of_network_and_orders_those_without_a_tree(
     for name in FILE.recipes:
         _, target, kind = name.split("/")
         kinds.setdefault(target, set()).add(kind)
-    assert kinds["species"] - LONG - LARGE == kinds["family"] == KINDS | WITH_A_TREE | {"joint"}
+    assert kinds["species"] - LONG - LARGE - {"joint-bands"} == kinds["family"] == KINDS | WITH_A_TREE | {"joint"}
     assert kinds["species"] >= LONG | LARGE
     assert kinds["genera"] == KINDS | WITH_A_TREE
     assert {kind for kind in kinds["three-genera"] if not kind.startswith("mobilenet-")} == KINDS | WITH_A_TREE
@@ -97,3 +97,6 @@ def test_rows_that_are_compared_differ_in_what_is_compared_alone(name):
     allowed = {"hierarchy", "epochs"}
     allowed |= {"multi": {"spectrogram"}, "flat-wide": {"model_options"}}.get(kind.removesuffix(suffix), set())
     assert differing <= allowed
+    if kind.endswith("-bands"):
+        without = FILE.recipes[name.removesuffix("-bands")].hierarchy
+        assert recipe.hierarchy == without | {"bands": 8}

@@ -67,6 +67,14 @@ def test_the_same_seed_gives_the_same_run(recorded):
     assert (once == again).all()
 
 
+def test_coarse_heads_may_keep_bands(recorded):
+    settings = {"mode": "two-stage", "shallow": "updated", "first_epochs": 1}
+    plain, with_bands = (recorded(settings | more) for more in ({}, {"bands": 4}))
+    assert with_bands.parameters_total > plain.parameters_total
+    assert with_bands.recipe.hierarchy["bands"] == 4
+    assert len(with_bands.notes["coarse_val_accuracy"]) == 1
+
+
 def test_what_is_fixed_is_not_counted_as_trained(recorded):
     settings = {"mode": "two-stage", "first_epochs": 1}
     fixed, updated = (recorded(settings | {"shallow": kind}) for kind in ("fixed", "updated"))
@@ -150,6 +158,7 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(tmp_path, recorded):
         ({"hierarchy": {"mode": "twostage"}}, "choose one of flat, joint, two-stage"),
         ({"hierarchy": {"mode": "flat", "depth": 3}}, "hierarchy has depth"),
         ({"hierarchy": {"mode": "flat", "shallow": "fixed"}}, "hierarchy.shallow has no meaning"),
+        ({"hierarchy": {"mode": "flat", "bands": 4}}, "hierarchy.bands has no meaning"),
         ({"hierarchy": {"mode": "joint", "first_epochs": 3}}, "hierarchy.first_epochs has no meaning"),
         ({"hierarchy": {"mode": "joint", "levels": [0]}}, r"hierarchy.levels = \[0\]"),
         ({"hierarchy": {"mode": "joint", "levels": [1, 0]}}, r"hierarchy.levels = \[1, 0\]"),

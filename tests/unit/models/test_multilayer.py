@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from clslab.models import create, list_models
-from clslab.models.multilayer import MultilayerNet, Recolour, TemporalEncoder, stages_of
+from clslab.models.multilayer import MultilayerNet, Recolour, TemporalEncoder, pooled, stages_of
 from clslab.models.zoo.resnet import ResNet9
 from clslab.recipe import Recipe
 from clslab.taxonomy import Taxonomy
@@ -228,6 +228,34 @@ def test_pool_and_attention_do_not_know_the_order_of_moments_and_gru_does():
         assert encoder(backwards).shape == (2, 6)
 
 
+@pytest.mark.parametrize("bands", [1, 2, 4])
+def test_bands_are_pooled_stripe_by_stripe(bands):
+    maps = torch.randn(2, 3, 8, 7)
+    stripes = [pooled(stripe) for stripe in maps.chunk(bands, dim=2)]
+    found = pooled(maps, bands)
+    torch.testing.assert_close(found.reshape(2, 3, bands), torch.stack(stripes, dim=2))
+
+
+def test_coarse_heads_that_keep_bands_tell_high_from_low():
+    # Convolutions of one pixel see nothing of the height of a picture, so only the pooling can keep it.
+    backbone = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.ReLU())
+    low = torch.rand(3, 1, 8, 5)
+    high = low.flip(dims=[2])
+    for bands, differs in ((1, False), (2, True)):
+        torch.manual_seed(0)
+        net = MultilayerNet(copy.deepcopy(backbone), TREE, in_channels=1, cuts=[2], bands=bands)
+        assert net.heads[0].in_features == 4 * bands
+        assert net.heads[1].in_features == 4  # the deepest one takes what the encoder gives, as before
+        for network in (net, net.shallow_classifier()):
+            assert torch.allclose(network(low)[0], network(high)[0], atol=1e-6) != differs
+        torch.testing.assert_close(net(low)[0], net.shallow_classifier()(low)[0])
+
+
+def test_more_bands_than_rows_are_refused():
+    with pytest.raises(ValueError, match="bands = 16, and the maps have 8 rows"):
+        small(bands=16)(pictures(2))
+
+
 def test_attention_weighs_moments():
     encoder = TemporalEncoder(4, "attention")
     with torch.no_grad():
@@ -258,6 +286,8 @@ def test_weights_survive_a_checkpoint():
         ({"cuts": [0]}, r"cuts = \(0,\)"),
         ({"cuts": [6]}, r"cuts = \(6,\)"),
         ({"cuts": [2, 3]}, "needs 1 rising"),
+        ({"bands": 0}, "bands = 0; give how many stripes"),
+        ({"bands": 2.0}, "bands = 2.0"),
     ],
 )
 def test_errors_say_what_is_known(options, words):
