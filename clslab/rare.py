@@ -400,9 +400,13 @@ def said_by_head(run: Run, level: int) -> Predictions:
     name = head_name(level)
     if name not in run.predictions:
         kept = [one.rpartition("-")[2] for one in run.predictions if one.startswith(head_name(0)[:-1])]
+        none = (
+            "none of any: its recipe has no rare, or its network one head for the leaves only, or it was recorded "
+            "before these answers were kept; record it again with hierarchy.mode = 'joint' and rare"
+        )
         raise ValueError(
             f"the record keeps no answers of a head for level {level}, but "
-            f"{'of levels ' + ', '.join(kept) if kept else 'none of heads: its network has one for the leaves only'}"
+            f"{'of levels ' + ', '.join(kept) if kept else none}"
         )
     return run.predictions[name]
 

@@ -23,7 +23,6 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d
 
 from clslab.device import Machine, borrowed
 from clslab.models import create, list_models
@@ -55,8 +54,8 @@ class MultilayerNet(nn.Module):
             (`pooled`); "gru" or "attention", which read them as moments in time (`TemporalEncoder`).
         in_channels: channels of the pictures.
         cuts: for each level but the finest the number of stages before its head; spread evenly by default.
-        bands: number of stripes of frequency that the coarse heads keep apart (`pooled`). With 1 they take the mean
-            over all, and how high in the picture something lies is hardly seen by a shallow part.
+        bands: number of stripes of frequency that the coarse heads keep apart (`pooled`), a divisor of the rows that
+            their features have. With 1 they take the mean over all.
         options: further arguments of the backbone (`width`, `pretrained`).
 
     Shapes: pictures `[B, in_channels, H, W]` to a tuple of L logits `[B, C_l]`, coarse to fine. For "gru" and
@@ -243,14 +242,13 @@ def pooled(maps: Tensor, bands: int = 1) -> Tensor:
     mean over frequency is taken in so many stripes of equal height, one after the other: how high a song lies is kept.
 
     Raises:
-        ValueError: if the maps have fewer rows than `bands`.
+        ValueError: if the rows of the maps cannot be divided into `bands` equal stripes.
 
     Source: the pooling of Kong et al., arXiv:1912.10211. Taught in chapter 15.
     """
-    if maps.shape[2] < bands:
-        raise ValueError(f"bands = {bands}, and the maps have {maps.shape[2]} rows; take at most so many")
-    # Of one stripe the plain mean, so that recorded runs are repeated to the bit.
-    moments = maps.mean(dim=2, keepdim=True) if bands == 1 else adaptive_avg_pool2d(maps, (bands, maps.shape[3]))
+    if maps.shape[2] % bands:
+        raise ValueError(f"bands = {bands}, and the maps have {maps.shape[2]} rows; take a number that divides them")
+    moments = maps.unflatten(2, (bands, -1)).mean(dim=3)
     return (moments.mean(dim=3) + moments.amax(dim=3)).flatten(1)
 
 

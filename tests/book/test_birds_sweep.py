@@ -58,7 +58,7 @@ def test_the_borrowed_network_differs_from_the_random_one_in_its_weights_alone(t
         sound_route.check(recipe)
 
 
-def test_on_the_large_picture_no_window_skips_a_sample_and_the_encoders_see_four_times_the_columns():
+def test_on_the_large_picture_the_shortest_windows_touch_and_the_encoders_see_four_times_the_columns():
     small, large = (audio.transform(FILE.recipes[f"birds/species/multi{size}"].spectrogram) for size in ("", "-large"))
     assert small.n_ffts == large.n_ffts
     assert small.hop_length == 4 * min(small.n_ffts)

@@ -67,12 +67,21 @@ def test_the_same_seed_gives_the_same_run(recorded):
     assert (once == again).all()
 
 
-def test_coarse_heads_may_keep_bands(recorded):
-    settings = {"mode": "two-stage", "shallow": "updated", "first_epochs": 1}
-    plain, with_bands = (recorded(settings | more) for more in ({}, {"bands": 4}))
-    assert with_bands.parameters_total > plain.parameters_total
-    assert with_bands.recipe.hierarchy["bands"] == 4
-    assert len(with_bands.notes["coarse_val_accuracy"]) == 1
+def test_a_recipe_gives_the_coarse_heads_their_bands(shelf):
+    recipe = BASE.replace(hierarchy={"mode": "two-stage", "shallow": "updated", "first_epochs": 1, "bands": 4})
+    splits = shelf.splits(recipe)
+    model, _, _ = before_training(Task(recipe, splits, training_indices(splits, recipe), CPU, shelf))
+    plain = levels.network(
+        Task(recipe.replace(hierarchy={"mode": "joint"}), splits, training_indices(splits, recipe), CPU, shelf)
+    )
+    assert model.heads[0].in_features == 4 * plain.heads[0].in_features
+    assert model.heads[1].in_features == plain.heads[1].in_features
+
+
+def test_stage_one_trains_heads_with_bands(recorded):
+    run = recorded({"mode": "two-stage", "shallow": "fixed", "first_epochs": 1, "bands": 4})
+    without = recorded({"mode": "two-stage", "shallow": "fixed", "first_epochs": 1})
+    assert run.notes["first_stage"][0]["train_loss"] != without.notes["first_stage"][0]["train_loss"]
 
 
 def test_what_is_fixed_is_not_counted_as_trained(recorded):

@@ -251,9 +251,10 @@ def test_coarse_heads_that_keep_bands_tell_high_from_low():
         torch.testing.assert_close(net(low)[0], net.shallow_classifier()(low)[0])
 
 
-def test_more_bands_than_rows_are_refused():
-    with pytest.raises(ValueError, match="bands = 16, and the maps have 8 rows"):
-        small(bands=16)(pictures(2))
+@pytest.mark.parametrize("bands", [3, 16])
+def test_bands_that_do_not_divide_the_rows_are_refused(bands):
+    with pytest.raises(ValueError, match=f"bands = {bands}, and the maps have 8 rows; take a number that divides"):
+        small(bands=bands)(pictures(2))
 
 
 def test_attention_weighs_moments():
