@@ -246,7 +246,7 @@ def pooled(maps: Tensor, bands: int = 1) -> Tensor:
 
     Source: the pooling of Kong et al., arXiv:1912.10211. Taught in chapter 15.
     """
-    if maps.shape[2] % bands:
+    if bands < 1 or maps.shape[2] % bands:
         raise ValueError(f"bands = {bands}, and the maps have {maps.shape[2]} rows; take a number that divides them")
     moments = maps.unflatten(2, (bands, -1)).mean(dim=3)
     return (moments.mean(dim=3) + moments.amax(dim=3)).flatten(1)

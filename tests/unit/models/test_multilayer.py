@@ -255,6 +255,8 @@ def test_coarse_heads_that_keep_bands_tell_high_from_low():
 def test_bands_that_do_not_divide_the_rows_are_refused(bands):
     with pytest.raises(ValueError, match=f"bands = {bands}, and the maps have 8 rows; take a number that divides"):
         small(bands=bands)(pictures(2))
+    with pytest.raises(ValueError, match="bands = 0"):
+        pooled(torch.zeros(1, 2, 8, 3), 0)
 
 
 def test_attention_weighs_moments():
