@@ -37,6 +37,7 @@ VIEWS = {
     "homework-crop": "homework-crop",
     "resize-crop": "resize-crop",
     "source-val": "source-val",
+    "border": "border",
     # The whole picture, as without augmentation, so that recipes are compared on the same view.
     "crop-flip": "resize",
     "source-train": "source-val",

@@ -64,7 +64,7 @@ def sheet(entry: Entry) -> str:
         ("Who is in it, who owns it", entry.people),
         ("How it came here", entry.provenance),
         ("Licence", _licence(entry)),
-        ("To cite", f"{entry.citation} (`{entry.citation_key}`)"),
+        ("To cite", entry.citation + (f" (`{entry.citation_key}`)" if entry.citation_key else "")),
         ("How we split it", entry.how_split),
         ("What stays together", entry.groups),
         ("Where the loader finds it", _where(entry)),
@@ -103,6 +103,8 @@ def _licence(entry: Entry) -> str:
 def _where(entry: Entry) -> str:
     if entry.in_package:
         return f"in the installed package `{entry.in_package}`. Home: <{entry.homepage}>"
+    if entry.by_hand:
+        return f"in the folder `{entry.folder}` of the data root: {entry.by_hand}"
     inside = ", ".join(f"`{marker}`" for marker in entry.markers)
     return f"in the folder `{entry.folder}` of the data root, with {inside}. Home: <{entry.homepage}>"
 

@@ -111,6 +111,8 @@ def _place(entry: Entry, root: Path | None) -> str:
         return here + reader
     if not entry.available:
         return f"no{reader}"
+    if entry.by_hand:
+        return f"stand-in only; {entry.by_hand}, in {data_root(root) / entry.folder}"
     how = f"pip install 'clslab[{entry.name}]'" if entry.in_package else f"clslab data get {entry.name}"
     if entry.by_query:
         how += " --species …"

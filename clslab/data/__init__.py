@@ -3,7 +3,7 @@
 Taught in chapters 1 and 4.
 
 >>> sorted(READERS)
-['birds', 'catsdogs', 'cifar100', 'debris', 'pets', 'solar']
+['birds', 'catsdogs', 'cifar100', 'debris', 'own', 'pets', 'solar']
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from clslab.data import catalog
 if TYPE_CHECKING:
     from clslab.taxonomy import Taxonomy
 
-READERS = ("debris", "catsdogs", "solar", "pets", "cifar100", "birds")
+READERS = ("debris", "catsdogs", "solar", "pets", "cifar100", "birds", "own")
 """Sets that `load` reads. Each has a module of its name with VARIANTS, read() and stand_in();
-some have taxonomy(), SMOKE_SIZES of their own, or TAKES_OWN_FOLDER."""
+some have taxonomy(), SMOKE_SIZES of their own, or own_folder(), for a folder that has another name."""
 
 SMOKE_SIZES = {"train": 96, "val": 48, "test": 48}
 
@@ -158,15 +158,17 @@ def load(
     asked for; an installed package that ships the set; a stand-in, drawn or sung, under a banner.
 
     Args:
-        name: `debris`, `catsdogs`, `solar`, `pets`, `cifar100` or `birds`.
+        name: `debris`, `catsdogs`, `solar`, `pets`, `cifar100`, `birds`, or `own` for pictures of your own.
         variant: `solar`: `certain` (only the cells that experts were sure of), `random-split` (the
             same pictures split at random, to show the leak). `pets`: `breeds` (37 classes).
             `cifar100`: `long-tail-100` and `long-tail-10` (a hundred and ten times fewer training
             pictures of the last class than of the first, arXiv:1901.05555). `catsdogs`: `homework` (a
             validation split cut from train; the folder val becomes the sealed test). `birds`:
-            `core`, `broad`, `orders`, `genera`, `three-genera` (see `clslab.data.birds`).
+            `core`, `broad`, `orders`, `genera`, `three-genera` (see `clslab.data.birds`). `own`: `random-split`,
+            as for `solar`.
         root: folder that holds the sets; for `birds` also a folder of your own sounds with its
-            metadata.csv. A set that is not there is then an error, no stand-in.
+            metadata.csv, for `own` also the folder of your own pictures. A set that is not there is then
+            an error, no stand-in.
         download: fetch the set if it is not there yet.
         profile: `smoke` takes 96, 48 and 48 items (of cifar100 1,000, 200 and 200, of birds 60, 20
             and 20), in the proportions of the classes and group by group; `cpu` and `gpu` take everything. By
@@ -262,11 +264,11 @@ def _announce(splits: Splits) -> None:
 
 
 def _own_folder(reader: Any, root: str | Path | None) -> tuple[Path, Source] | None:
-    """`root`, or else `$CLSLAB_DATA`, itself, where it holds a table and the reader takes such folders."""
-    if not getattr(reader, "TAKES_OWN_FOLDER", False):
+    """`root`, or else `$CLSLAB_DATA`, itself, where the reader takes folders of any name and this is one."""
+    if not hasattr(reader, "own_folder"):
         return None
-    folder = catalog.data_root(root)
-    return (folder, "local") if (folder / "metadata.csv").is_file() else None
+    folder = reader.own_folder(catalog.data_root(root), given=root is not None)
+    return None if folder is None else (folder, "local")
 
 
 def _locate(entry: catalog.Entry, root: str | Path | None, download: bool) -> tuple[Path | None, Source]:

@@ -34,9 +34,6 @@ from clslab.taxonomy import Taxonomy
 
 VARIANTS: tuple[str | None, ...] = (None, "core", "broad", "orders", "genera", "three-genera")
 SMOKE_SIZES = {"train": 60, "val": 20, "test": 20}
-TAKES_OWN_FOLDER = True
-"""`clslab.data.load` may be given the folder that holds metadata.csv itself as `root`, or as `$CLSLAB_DATA`."""
-
 LEVELS: dict[str, tuple[str, ...]] = {
     "core": ("family", "genus", "species"),
     "genera": ("family", "genus"),
@@ -141,6 +138,11 @@ def taxonomy(variant: str | None = None) -> Taxonomy:
     if variant == "three-genera":
         return Taxonomy.from_paths(THREE_GENERA)
     return Taxonomy.from_paths(CORE)
+
+
+def own_folder(folder: Path, *, given: bool) -> Path | None:  # noqa: ARG001
+    """The root itself, `$CLSLAB_DATA` too, where it holds a metadata.csv: recordings of one's own."""
+    return folder if (folder / "metadata.csv").is_file() else None
 
 
 def read(folder: Path, *, variant: str | None = None, seed: int = 0) -> dict[str, SoundDataset]:

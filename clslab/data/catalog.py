@@ -55,10 +55,10 @@ class Entry:
             or a variant decides).
         kind: "photographs", "greyscale photographs", "sounds".
         counts: how many items, in words.
-        homepage: the official place.
+        homepage: the official place, or "" for pictures of one's own.
         licence: name of the licence, or what is known of it.
         licence_url: where it is written, or None.
-        citation_key: key in the book's bibliography.
+        citation_key: key in the book's bibliography, or "" likewise.
         citation: the reference in one line.
         made: how the data were made.
         people: who or what appears in them, and who owns them.
@@ -76,6 +76,7 @@ class Entry:
         unavailable: why `load` does not read this set in this version, or None.
         markers: what lies in the folder of a complete set; the set counts as found when all do.
         by_query: how items are fetched of one's own choice where no archive is published, or "".
+        by_hand: how a set is laid out that nobody but its owner has, or "".
     """
 
     name: str
@@ -105,6 +106,7 @@ class Entry:
     unavailable: str | None = None
     markers: tuple[str, ...] = ()
     by_query: str = ""
+    by_hand: str = ""
 
     @property
     def available(self) -> bool:
@@ -429,7 +431,44 @@ _BIRDS = Entry(
     by_query="python -m clslab data get birds --species 'Genus species'",
 )
 
-ENTRIES: dict[str, Entry] = {entry.name: entry for entry in (_DEBRIS, _CATSDOGS, _SOLAR, _PETS, _CIFAR100, _BIRDS)}
+_OWN = Entry(
+    name="own",
+    title="Pictures of your own",
+    task="whatever your folders are named after: two classes or more",
+    classes=(),
+    kind="photographs",
+    counts="as many as you take; below 30 objects of each class every interval will be wide",
+    homepage="",
+    licence="yours to give",
+    licence_url=None,
+    citation_key="",
+    citation="the data sheet that you write for it",
+    made="By you: say with which camera, where, when, and by what rule an object was taken or left.",
+    people="Say who is recognisable, whether they agreed, and whose things are shown. A photograph may hold the place "
+    "where it was taken: `clslab.data.own.survey` counts the files that do.",
+    provenance="It stays on your machine. Records hold the names of the files and what was said of each, no pictures.",
+    warts=(
+        "Pictures of one class are often taken in one go, at one place and in one light, and then the background says "
+        "the class. Chapter 16 has three tests for that.",
+        "Pictures of one object are no new samples. Without folders for objects and without a table, every picture "
+        "counts as an object of its own, and the line that `load` prints says so.",
+        "A picture that is added later changes the split, and with it the fingerprint: what was recorded before is "
+        "no longer compared with what comes after.",
+    ),
+    how_split="60/20/20 by object, stratified by class. The variant `random-split` cuts the same pictures at random, "
+    "to show the leak.",
+    groups="The object: a folder inside the class folder, or the column `object` of metadata.csv.",
+    on_page="What you decide.",
+    folder="own",
+    by_hand="one folder per class, one folder per object inside it",
+    notes="Layout: `own/CLASS/OBJECT/picture.jpg`, or `own/CLASS/picture.jpg` with a table `own/metadata.csv` of the "
+    "columns file and object (further columns are kept). Or give the folder itself: "
+    '`clslab.data.load("own", root=FOLDER)`.',
+)
+
+ENTRIES: dict[str, Entry] = {
+    entry.name: entry for entry in (_DEBRIS, _CATSDOGS, _SOLAR, _PETS, _CIFAR100, _BIRDS, _OWN)
+}
 
 
 def card(name: str) -> Entry:
@@ -481,7 +520,8 @@ def found(name: str, root: str | Path | None = None) -> str | None:
     """
     entry = card(name)
     folder = data_root(root) / entry.folder
-    if entry.markers and all((folder / marker).exists() for marker in entry.markers):
+    laid_out = bool(entry.markers) or (bool(entry.by_hand) and folder.is_dir())
+    if laid_out and all((folder / marker).exists() for marker in entry.markers):
         return str(folder)
     if entry.module and find_spec(entry.module):
         return f"package {entry.in_package}"

@@ -666,6 +666,8 @@ def fetch_set(
         raise ValueError(f"{name} cannot be fetched yet: {entry.unavailable}.")
     if entry.by_query:
         raise ValueError(f"{name} has no archive; say what to fetch: `{entry.by_query}`.")
+    if entry.by_hand:
+        raise ValueError(f"{name} is nowhere to be fetched: lay it out in {place / entry.folder}, {entry.by_hand}.")
     downloads = place / "downloads"
     _make_folder(downloads)
     with _only_one(downloads / name, say):

@@ -6,6 +6,7 @@
 | `center-crop` | the middle `size` × `size` of the picture as it is | no | the homework's mistake |
 | `homework-crop` | the middle 134 × 134, enlarged to `size` | no | that mistake, on pictures shrunk to 224 |
 | `resize-crop` | short side to `size` · 256/224, then the middle | no | the usual ImageNet evaluation |
+| `border` | as `resize`, under a grey sheet that leaves an eighth on each side | no | a test for shortcuts |
 | `short-side` | short side to `size`, nothing cut off | no | a cache for random crops |
 | `crop-flip` | 50 to 100 % of the area, any place, to `size`; flipped at random | yes | the usual training |
 | `source-train` | 50 to 100 % to `size` · 256/224, then the middle; flipped at random | yes | the beach plastic's |
@@ -14,7 +15,7 @@
 `source-train` shows objects larger than `source-val` does: its second crop enlarges what the first
 one has already enlarged (chapter 2).
 
-Taught in chapters 1, 5 and 6.
+Taught in chapters 1, 5, 6 and 16.
 """
 
 from collections.abc import Sequence
@@ -29,12 +30,15 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 HOMEWORK_CROP = 134  # pixels, of a picture whose short side is 224
+BORDER = 8  # of a side, an eighth is left at either end
+GREY = 127
 
 PRESETS: dict[str, bool] = {
     "resize": False,
     "center-crop": False,
     "homework-crop": False,
     "resize-crop": False,
+    "border": False,
     "short-side": False,
     "crop-flip": True,
     "source-train": True,
@@ -122,6 +126,17 @@ def geometry(name: str, *, size: int, crop: int | None = None) -> _Geometry:
     return _Geometry(steps)
 
 
+class _CoverMiddle:
+    """A grey sheet over the middle of a picture `[..., H, W]`. A class, because a closure cannot be pickled."""
+
+    def __call__(self, picture: torch.Tensor) -> torch.Tensor:
+        height, width = picture.shape[-2:]
+        top, left = height // BORDER, width // BORDER
+        covered = picture.clone()
+        covered[..., top : height - top, left : width - left] = GREY
+        return covered
+
+
 def _steps(name: str, size: int, crop: int | None) -> list[Any]:
     if name not in PRESETS:
         raise ValueError(f"there is no preset {name!r}; use one of {', '.join(PRESETS)}")
@@ -135,6 +150,8 @@ def _steps(name: str, size: int, crop: int | None) -> list[Any]:
         # A centre crop of 224 keeps 27 % of a 500 × 375 photograph. Of the same one shrunk to a
         # short side of 224, as the course's copy is, a crop of 134 keeps the same part.
         return [v2.CenterCrop(HOMEWORK_CROP), v2.Resize((size, size), antialias=True)]
+    if name == "border":
+        return [v2.Resize((size, size), antialias=True), _CoverMiddle()]
     if name == "resize":
         return [v2.Resize((size, size), antialias=True)]
     if name == "short-side":

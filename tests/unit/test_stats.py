@@ -292,3 +292,52 @@ def test_wrong_ratios_are_refused():
         stats.ratio_bootstrap([1, 0], [1, 0, 1])
     with pytest.raises(ValueError, match="denominator holds -1"):
         stats.ratio_bootstrap([1, 0], [1, -1])
+
+
+# ---------------------------------------------------------------- how many objects
+
+
+def test_the_intraclass_correlation_of_shrout_and_fleiss() -> None:
+    """Table 2 of their paper: six targets, four judges, ICC(1, 1) = .17 (Table 4)."""
+    ratings = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+    groups = np.repeat(np.arange(6), 4)
+    assert stats.intraclass_correlation(np.ravel(ratings), groups) == pytest.approx(0.17, abs=0.005)
+
+
+def test_the_intraclass_correlation_of_groups_of_any_size() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(4000), rng.integers(1, 8, 4000))
+    values = np.sqrt(0.3) * rng.normal(size=4000)[groups] + np.sqrt(0.7) * rng.normal(size=len(groups))
+    assert stats.intraclass_correlation(values, groups) == pytest.approx(0.3, abs=0.02)
+    assert stats.intraclass_correlation(rng.permutation(values), groups) == pytest.approx(0.0, abs=0.02)
+    for value in (1.0, 0.1, 0.7):  # whose mean need not be the value itself, to the last bit
+        assert np.isnan(stats.intraclass_correlation(np.full(9, value), np.arange(9) // 2))
+
+
+@pytest.mark.parametrize(("values", "groups"), [([1, 0, 1], [1, 2, 3]), ([1, 0], [1, 1]), ([[1, 0]], [1, 2])])
+def test_what_has_no_intraclass_correlation(values: list, groups: list) -> None:
+    with pytest.raises(ValueError, match="give"):
+        stats.intraclass_correlation(values, groups)
+
+
+@pytest.mark.parametrize(("per_group", "correlation"), [(1, 0.0), (5, 0.0), (5, 0.5), (5, 1.0)])
+def test_the_half_width_is_that_of_simulated_accuracies(per_group: int, correlation: float) -> None:
+    """Objects of which each is right with a probability of its own: beta-binomial, of that correlation."""
+    rng, share, groups = np.random.default_rng(1), 0.8, 40
+    if correlation in (0.0, 1.0):
+        own = np.full((20_000, groups), share) if correlation == 0 else rng.random((20_000, groups)) < share
+    else:
+        spread = 1 / correlation - 1
+        own = rng.beta(share * spread, (1 - share) * spread, (20_000, groups))
+    accuracy = rng.binomial(per_group, own).mean(axis=1) / per_group
+    expected = stats.half_width(share, groups, per_group=per_group, correlation=correlation)
+    assert 1.96 * accuracy.std() == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("share", "groups", "options"),
+    [(1.0, 10, {}), (0.5, 0, {}), (0.5, 10, {"per_group": 0}), (0.5, 10, {"correlation": 1.5})],
+)
+def test_a_half_width_of_nothing(share: float, groups: int, options: dict) -> None:
+    with pytest.raises(ValueError, match="give"):
+        stats.half_width(share, groups, **options)

@@ -118,3 +118,12 @@ def test_what_makes_no_sense_is_refused(name: str, options: dict, message: str) 
 def test_a_random_preset_has_no_fixed_geometry() -> None:
     with pytest.raises(ValueError, match=r"'source-train' is random.*use one of resize"):
         transforms.geometry("source-train", size=8)
+
+
+def test_a_border_is_what_a_sheet_leaves() -> None:
+    plain, covered = (transforms.photo(name, size=64, **RAW)(ramp(80, 120)) for name in ("resize", "border"))
+    assert torch.allclose(covered[:, 8:56, 8:56], torch.tensor(127 / 255))
+    for sheet in (plain, covered):
+        sheet[:, 8:56, 8:56] = 0
+    assert torch.equal(plain, covered)
+    assert float(plain.sum()) > 0
