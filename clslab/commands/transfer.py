@@ -59,7 +59,8 @@ def register(subparsers: Subparsers) -> None:
         "transfer",
         help="train a pre-trained network on your own folder of pictures",
         description="DATA_DIR holds train/, val/ (and test/) of class folders, or class folders alone, "
-        "which are then split 60/20/20 at random.",
+        "which are then split 60/20/20: by object where each has a folder of its own or metadata.csv names it, "
+        "else at random.",
     )
     command.add_argument("data_dir", metavar="DATA_DIR", type=Path)
     command.add_argument("log_file", metavar="LOGFILE", type=Path, help="holds all that is printed")
@@ -149,7 +150,8 @@ def read_pictures(folder: Path, *, seed: int) -> Pictures:
     """Read DATA_DIR in either of its two layouts, and say what was found.
 
     Args:
-        folder: holds train/, val/ (and test/) of class folders, or class folders alone.
+        folder: holds train/, val/ (and test/) of class folders, or class folders alone, which `clslab.data.own`
+            splits by object where it finds objects.
         seed: of the split, where there is none.
 
     Raises:
@@ -162,7 +164,7 @@ def read_pictures(folder: Path, *, seed: int) -> Pictures:
         raise FileNotFoundError(f"there is no folder {folder}; check DATA_DIR")
     there = [name for name in ("train", "val", "test") if (folder / name).is_dir()]
     if not there:
-        return _split(from_folder(folder), seed)
+        return _split(folder, seed)
     if "train" not in there or "val" not in there:
         raise ValueError(
             f"{folder} holds {' and '.join(f'{name}/' for name in there)} alone; it needs train/ and "
@@ -173,14 +175,20 @@ def read_pictures(folder: Path, *, seed: int) -> Pictures:
     return Pictures(train, others[0], others[1] if len(others) > 1 else None)
 
 
-def _split(everything: ImageDataset, seed: int) -> Pictures:
+def _split(folder: Path, seed: int) -> Pictures:
+    from clslab.data import own
+    from clslab.data.images import from_folder
     from clslab.data.splits import random_split
 
+    if own.names_objects(folder):
+        print(f"No train/ and val/ here: the pictures are split by object, 60/20/20, with seed {seed}.")
+        return Pictures(**own.read(folder, seed=seed))
+    everything = from_folder(folder)
     print(
         f"No train/ and val/ here: {len(everything):,} pictures are split at random, 60/20/20 within each "
         f"class, with seed {seed}.\n"
         "Warning: if several pictures show one object, they now stand on both sides, and the results "
-        "will look better than they are. Then make train/, val/ and test/ yourself, object by object."
+        "will look better than they are. Then give each object a folder of its own inside its class."
     )
     parts = random_split(everything.targets, FRACTIONS, seed=seed)
     return Pictures(*(everything.subset(part) for part in parts))

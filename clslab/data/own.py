@@ -43,6 +43,14 @@ def own_folder(folder: Path, *, given: bool) -> Path | None:
     return folder if given and not (folder / "own").is_dir() else None
 
 
+def names_objects(folder: Path) -> bool:
+    """Whether a folder says which pictures show one object: by a table, or by folders inside its class folders."""
+    if (folder / TABLE).is_file():
+        return True
+    visible = [path for path in folder.glob("*/*") if path.is_dir() and not path.name.startswith(".")]
+    return any(not path.parent.name.startswith(".") for path in visible)
+
+
 def read(folder: Path, *, variant: str | None = None, seed: int = 0) -> dict[str, ImageDataset]:
     """The three splits, 60/20/20 by object and stratified by class.
 

@@ -85,6 +85,20 @@ def test_the_saved_weights_can_be_used(divided, tmp_path):
     assert 'data = "pictures"' in saved["recipe"]
 
 
+def test_a_folder_of_objects_is_split_by_object(tmp_path, capsys):
+    for thing in range(10):
+        draw(tmp_path / "drawn", 2, seed=thing)
+        for name in COLOURS:
+            (tmp_path / "mine" / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "drawn" / name).rename(tmp_path / "mine" / name / f"thing {thing}")
+    assert run_transfer(tmp_path / "mine", tmp_path / "log.txt") == 0
+    out = capsys.readouterr().out
+    assert "the pictures are split by object, 60/20/20, with seed 0" in out
+    assert "at random" not in out
+    assert "train 24 pictures: blue 12, red 12" in out  # of ten things of either colour, two pictures of each
+    assert "test accuracy" in out
+
+
 def test_an_undivided_folder_is_split_and_says_so(tmp_path, capsys):
     draw(tmp_path / "mine", 10)
     assert run_transfer(tmp_path / "mine", tmp_path / "log.txt") == 0
