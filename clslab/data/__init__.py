@@ -163,12 +163,10 @@ def load(
             same pictures split at random, to show the leak). `pets`: `breeds` (37 classes).
             `cifar100`: `long-tail-100` and `long-tail-10` (a hundred and ten times fewer training
             pictures of the last class than of the first, arXiv:1901.05555). `catsdogs`: `homework` (a
-            validation split cut from train; the folder val becomes the sealed test). `birds`:
-            `core`, `broad`, `orders`, `genera`, `three-genera` (see `clslab.data.birds`). `own`: `random-split`,
-            as for `solar`.
-        root: folder that holds the sets; for `birds` also a folder of your own sounds with its
-            metadata.csv, for `own` also the folder of your own pictures. A set that is not there is then
-            an error, no stand-in.
+            validation split cut from train; the folder val becomes the sealed test). `birds`: see
+            `clslab.data.birds`. `own`: `random-split`.
+        root: folder that holds the sets, or for `birds` and `own` that of your own sounds or pictures.
+            A set that is not there is then an error, no stand-in.
         download: fetch the set if it is not there yet.
         profile: `smoke` takes 96, 48 and 48 items (of cifar100 1,000, 200 and 200, of birds 60, 20
             and 20), in the proportions of the classes and group by group; `cpu` and `gpu` take everything. By

@@ -65,10 +65,15 @@ def read(folder: Path, *, variant: str | None = None, seed: int = 0) -> dict[str
     Raises:
         ValueError: if the table cannot be read, names a file twice or one that is not there, or no object for a
             picture; if without a table a picture lies deeper than CLASS/OBJECT; if the objects of a class are too few
-            for three splits; or see `from_folder`.
+            for three splits; if the folders are named after splits; or see `from_folder`.
         FileNotFoundError: if there is no such folder.
     """
     pictures = from_folder(folder)
+    if set(pictures.classes) <= set(SPLITS):
+        raise ValueError(
+            f"{folder} holds {', '.join(pictures.classes)}, which are splits and no classes; put one folder per class "
+            "there, which are divided by object, or train on ready-made splits with `clslab transfer`"
+        )
     if (folder / TABLE).is_file():
         objects, columns = _from_table(folder / TABLE, pictures.ids)
     else:

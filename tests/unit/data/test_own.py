@@ -183,6 +183,14 @@ def test_a_table_from_a_spreadsheet_is_read(tmp_path: Path, paint: Paint) -> Non
     assert data.load("own", root=tmp_path / "plants").train.groups[0].startswith("plant ")
 
 
+def test_splits_are_no_classes(tmp_path: Path, paint: Paint) -> None:
+    for split in ("train", "val"):
+        for name in ("a", "b"):
+            paint(tmp_path / "divided" / split / name / "1.jpg", colour=3)
+    with pytest.raises(ValueError, match="holds train, val, which are splits and no classes"):
+        data.load("own", root=tmp_path / "divided")
+
+
 def test_too_few_objects(tmp_path: Path, paint: Paint) -> None:
     for name, things in (("a", 6), ("b", 2)):
         for thing in range(things):
