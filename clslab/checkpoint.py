@@ -47,19 +47,22 @@ class Checkpoint:
     def save(self, path: str | Path) -> None:
         """Write the state at once or not at all: a run that is killed leaves the previous one.
 
-        Of several processes the first one writes. All call this, as each has random numbers of its own.
+        Of several processes the first one writes. All call this, as each has random numbers of its own, and none goes
+        on before the file is there: whichever reads it next reads this state.
         """
         generators = [generator.get_state() for generator in _generators(self.loader)]
         processes = distributed.gather({"random": random_state(), "generators": generators})
-        if not distributed.is_writer():
-            return
+        if distributed.is_writer():
+            self._write(Path(path), processes)
+        distributed.agreed("written")
+
+    def _write(self, path: Path, processes: list[dict[str, Any]]) -> None:
         state = {
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
             "processes": processes,
             "recipe": self.recipe.to_dict(),
             "machine": self.machine,
         }
-        path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".unfinished")
         torch.save(state, unfinished)

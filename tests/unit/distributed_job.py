@@ -4,7 +4,9 @@ python distributed_job.py NAME FOLDER      with the environment that torchrun se
 """
 
 import sys
+import time
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import nn
@@ -158,6 +160,23 @@ def resumed(folder, name):
     }
 
 
+def read_at_once(folder):
+    """The number of epochs in a checkpoint, read at once after each epoch, while the disk is slow."""
+    path, replace, found = folder / "read-at-once.pt", Path.replace, []
+
+    def slowly(unfinished, target):
+        time.sleep(0.2)
+        return replace(unfinished, target)
+
+    with mock.patch.object(Path, "replace", slowly):
+        for epochs in (1, 2, 3):
+            recipe = SGD.replace(epochs=epochs, schedule="constant", warmup=0.0)
+            resume = None if epochs == 1 else path
+            train.fit(start(plain_net), *batch_loaders(), recipe, machine=MACHINE, checkpoint=path, resume=resume)
+            found.append(len(read_checkpoint(path)["parts"]["history"]["records"]))
+    return found
+
+
 def message(function, *arguments, **options):
     """The message of the error that a call raises."""
     try:
@@ -208,6 +227,7 @@ def everything(folder):
         "average, batch norm": with_batch_norm(recipe=RECIPES["sam, average"]),
         "channels_last": with_batch_norm(MACHINE.replace(memory_format="channels_last")),
         "resumed": {name: resumed(folder, name) for name in RESUMED},
+        "read at once": read_at_once(folder),
         "refused": refused(folder),
         "random": torch.rand(4),
     }

@@ -263,6 +263,11 @@ def test_a_resumed_run_is_the_run_that_never_stopped(loaders, processes, one, tw
         assert len(runs["checkpoints"][0]["processes"]) == processes
 
 
+def test_a_checkpoint_is_written_before_any_process_goes_on(one, two):
+    for found in (one, *two):
+        assert found["read at once"] == [1, 2, 3]
+
+
 def test_the_processes_draw_different_numbers(two):
     assert not torch.equal(two[0]["random"], two[1]["random"])
     states = two[0]["resumed"]["items"]["checkpoints"][0]["processes"]
