@@ -113,6 +113,8 @@ class Claim:
                 os.utime(self.path)
             except FileNotFoundError:  # another machine held this one for dead, outbid it and has finished
                 return
+            except OSError:  # a file server that does not answer now: the next beat comes before the claim is void
+                continue
 
 
 def take(record: Path) -> Claim | Owner:

@@ -18,6 +18,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from clslab import data, distributed, losses, train, tta
+from clslab import profile as profiles
+from clslab.data import catalog
 from clslab.data.images import ImageDataset
 from clslab.data.loading import loader
 from clslab.data.sounds import SoundDataset
@@ -98,7 +100,9 @@ class Shelf:
 
     def splits(self, recipe: Recipe, *, profile: str | None = None, root: str | Path | None = None) -> data.Splits:
         """The splits of the recipe's data set, read once."""
-        key = (recipe.data, recipe.variant, profile, root)
+        profile = profiles.current() if profile is None else profile
+        # A set may be fetched, or the folder be another one, while a worker of a cluster lives on.
+        key = (recipe.data, recipe.variant, profile, catalog.data_root(root), catalog.found(recipe.data, root))
         if self._splits is None or self._splits[0] != key:
             self._pictures.clear()
             self._features.clear()

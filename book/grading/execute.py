@@ -58,7 +58,7 @@ class RunHandIn(Execute):
         self.log_file = log
         self.restored: dict[int, list[str]] = {}
         """Index of a check -> the names that had to be put back for it."""
-        self.iopub_timeout = 4
+        self.iopub_timeout = 15
         self.startup_timeout = 60
 
     def preprocess(self, nb: NotebookNode, resources: Any = None, km: Any = None) -> tuple[NotebookNode, Any]:

@@ -13,7 +13,9 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -31,6 +33,7 @@ from myst_nb.core.read import read_myst_markdown_notebook
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 from book.tools.pages import RAISES_TAG, BookError, Page, tags
 
@@ -188,6 +191,16 @@ def _failure(page: Page, notebook: NotebookNode, error: Exception) -> PageError:
     return PageError(f"{_place(page, notebook, at)}: this cell failed\n\n{source}\n\n{text}")
 
 
+def _meeting_in(folder: Path) -> Config:
+    """Settings by which a kernel is spoken to through files of this folder.
+
+    By default it is given the numbers of free ports, and another kernel that starts may be faster to take one.
+    """
+    if sys.platform == "win32":  # there kernels know ports alone
+        return Config()
+    return Config(AsyncKernelManager={"transport": "ipc", "ip": str(folder / "s")})
+
+
 def run_page(page: Page, env: dict[str, str]) -> Execution:
     """Runs one page in a fresh kernel, in the page's own folder.
 
@@ -196,23 +209,27 @@ def run_page(page: Page, env: dict[str, str]) -> Execution:
             stderr, or a cell did not run at all.
     """
     notebook = read_for_cache(page)
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        kernel_name="python3",
-        record_timing=True,
-        extra_arguments=["--IPKernelApp.log_level=40"],  # no notices of the kernel in our output
-        resources={"metadata": {"path": str(page.source.parent)}},
-    )
-    sampler = _MemorySampler(client)
-    sampler.start()
     begin = time.perf_counter()
-    try:
-        asyncio.run(client.async_execute(env={**os.environ, **env}))
-    except (CellControlSignal, CellTimeoutError, DeadKernelError) as error:
-        raise _failure(page, notebook, error) from error
-    finally:
-        sampler.done.set()
+    with tempfile.TemporaryDirectory(prefix="kernel-") as meeting:
+        client = NotebookClient(
+            notebook,
+            config=_meeting_in(Path(meeting)),
+            timeout=CELL_TIMEOUT,
+            iopub_timeout=60,
+            raise_on_iopub_timeout=True,  # else late outputs would be dropped on a busy machine, and nobody would know
+            kernel_name="python3",
+            record_timing=True,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # no notices of the kernel in our output
+            resources={"metadata": {"path": str(page.source.parent)}},
+        )
+        sampler = _MemorySampler(client)
+        sampler.start()
+        try:
+            asyncio.run(client.async_execute(env={**os.environ, **env}))
+        except (CellControlSignal, CellTimeoutError, DeadKernelError) as error:
+            raise _failure(page, notebook, error) from error
+        finally:
+            sampler.done.set()
     seconds = time.perf_counter() - begin
     check_outputs(page, notebook)
     for cell in notebook.cells:
@@ -289,6 +306,9 @@ def run_pages(
         done[page.name] = Execution(
             page, merged, cost["execution_seconds"], cost["peak_mb"], cached=True, ran=record.created
         )
+    if waiting:  # on a fresh machine the first figure would say on its page that matplotlib looks for fonts
+        fonts = [sys.executable, "-c", "import matplotlib.font_manager"]
+        subprocess.run(fonts, env={**os.environ, **env}, check=True)
     failures = []
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
         futures = [(page, pool.submit(run_page, page, env)) for page in waiting]

@@ -83,6 +83,7 @@ def run(notebooks: Sequence[Path], *, jobs: int = 2, profile: str = "smoke", rep
         home.mkdir()
         copies = lay_out(notebooks, place)
         command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q", "-p", "no:cacheprovider"]
+        command += ["-p", "tests.chapters.meeting"]
         command += ["--nbval-cell-timeout", str(CELL_TIMEOUT[profile]), "-c", str(place / "pytest.ini")]
         command += ["--rootdir", str(place)]
         if min(jobs, len(copies)) > 1:

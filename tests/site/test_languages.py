@@ -84,7 +84,7 @@ def test_a_chinese_word_is_found_in_the_glossary(browser, request, way, word):
 def test_a_piece_of_a_chinese_sentence_is_found(browser, folder, word, page):
     with visiting(browser, folder) as one:
         one.page.goto(f"{one.base}/{CHINESE.tag}/search.html?q={word}", wait_until="load")
-        one.page.wait_for_selector("#search-results ul.search li a", timeout=10_000)
+        one.page.wait_for_selector("#search-results ul.search li a")
         found = one.page.eval_on_selector_all("#search-results ul.search li a", "all => all.map(a => a.href)")
         assert any(f"/{CHINESE.tag}/{page}.html" in address for address in found)
 

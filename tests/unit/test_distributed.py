@@ -16,6 +16,7 @@ from clslab.distributed import ShardSampler
 
 JOB = Path(job.__file__)
 TIMEOUT = 300
+LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 
 def free_port():
@@ -28,6 +29,8 @@ def start(name, folder, processes):
     """The processes of a job, each with the environment that torchrun would give it."""
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
     shared |= {"OMP_NUM_THREADS": "1", "CLSLAB_DEVICE": "cpu"}
+    if sys.platform in LOOPBACK:  # gloo warns where a machine cannot resolve its own name
+        shared["GLOO_SOCKET_IFNAME"] = LOOPBACK[sys.platform]
     folder.mkdir(exist_ok=True)
     return [
         subprocess.Popen(

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -81,7 +82,9 @@ def test_everything_is_recorded_once(tmp_path, trainer):
         "debris/head/seed-1.json",
     ]
     assert said[0] == "4 runs to record, 0 recorded before, 0 stale"
-    assert said[2].startswith("[2/4, 0:00:00 elapsed, about 0:00:00 left] debris/head seed 1: val 0.7500, test 0.7500")
+    assert re.match(
+        r"\[2/4, 0:\d\d:\d\d elapsed, about 0:\d\d:\d\d left\] debris/head seed 1: val 0\.7500, test 0\.7500", said[2]
+    )
     again, _ = sweep(tmp_path)
     assert (again.recorded, len(again.kept), again.complete) == ([], 4, True)
     assert len(trainer.seen) == 4

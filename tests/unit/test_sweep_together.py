@@ -1,6 +1,7 @@
 """Many runs at once: real processes, a real Dask cluster, `kill -9` in the middle, two sweeps on one folder."""
 
 import dataclasses
+import itertools
 import subprocess
 import sys
 import time
@@ -70,9 +71,16 @@ def left(directory):
     return sorted(path.name for path in directory.rglob(".seed-*"))
 
 
+def pid_of_holder(record):
+    """The process that has claimed a run; None without one, 0 while the claim is being written."""
+    owner = claims.holder(record)
+    return None if owner is None else owner.pid
+
+
 def test_kill_in_the_middle(tmp_path, trainer, another):
     process = another("hang")
-    until(lambda: (tmp_path / "debris" / "all" / ".seed-0.claim1").is_file())
+    claimed = tmp_path / "debris" / "all" / "seed-0.json"
+    until(lambda: pid_of_holder(claimed) == process.pid)
     process.kill()
     process.wait()
     assert left(tmp_path) == [".seed-0.claim1"]
@@ -268,6 +276,8 @@ def test_runs_that_were_computed_differently_are_remarked(tmp_path, trainer):
 
 
 def test_a_bar_on_a_terminal_and_lines_in_a_pipe(monkeypatch, capsys):
+    monkeypatch.setattr(sweeps.time, "perf_counter", itertools.count(0, 5).__next__)
+
     def show():
         progress = sweeps.Progress(2)
         progress.say("begin")
@@ -276,7 +286,7 @@ def test_a_bar_on_a_terminal_and_lines_in_a_pipe(monkeypatch, capsys):
         return capsys.readouterr()
 
     shown = show()
-    assert shown.out.splitlines() == ["begin", "[1/2, 0:00:00 elapsed, about 0:00:00 left] one done"]
+    assert shown.out.splitlines() == ["begin", "[1/2, 0:00:05 elapsed, about 0:00:05 left] one done"]
     assert shown.err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     shown = show()
@@ -317,7 +327,8 @@ def test_the_command_with_processes_killed_in_the_middle(tmp_path, monkeypatch):
     command = [sys.executable, "-m", "clslab", "sweep", str(file), "--results", str(results)]
     process = subprocess.Popen([*command, "--executor", "processes", "--jobs", "2"], stdout=subprocess.DEVNULL)
     slow = results / "slow" / "seed-0.json"
-    until(lambda: claims.holder(slow) is not None and (results / "fast" / "seed-0.json").is_file())
+    fast = results / "fast" / "seed-0.json"
+    until(lambda: pid_of_holder(slow) and fast.is_file() and left(results) == [".seed-0.claim1"])
     owner = claims.holder(slow)
     assert owner.pid != process.pid
     process.kill()

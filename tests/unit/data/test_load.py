@@ -1,4 +1,5 @@
 import importlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from clslab import data
 from clslab.data import catalog
+from clslab.recipe import Recipe
+from clslab.task import Shelf
 
 Captured = pytest.CaptureFixture[str]
 
@@ -100,6 +103,23 @@ def test_packaged_finds_a_module_without_importing_it(tmp_path: Path, monkeypatc
     assert data.packaged(catalog.card("debris")) is None
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert data.packaged(catalog.card("solar")) is None
+
+
+def test_a_worker_that_lives_on_reads_what_was_laid_out_meanwhile(
+    debris_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, recipe, later = Shelf(), Recipe(data="debris"), tmp_path / "later"
+    monkeypatch.setenv("CLSLAB_DATA", str(later))
+    monkeypatch.setenv("CLSLAB_PROFILE", "smoke")
+    drawn = shelf.splits(recipe)
+    assert drawn.source == "stand-in"
+    assert shelf.splits(recipe) is drawn
+    shutil.copytree(debris_root, later)
+    assert shelf.splits(recipe).source == "local"
+    monkeypatch.setenv("CLSLAB_DATA", str(tmp_path / "nothing"))
+    assert shelf.splits(recipe).source == "stand-in"
+    monkeypatch.setenv("CLSLAB_PROFILE", "cpu")
+    assert len(shelf.splits(recipe).train) > len(drawn.train)
 
 
 def test_a_download_only_when_asked_for(debris_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

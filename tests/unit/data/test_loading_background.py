@@ -284,17 +284,18 @@ def test_garbage_is_collected_in_the_thread_that_reads() -> None:
 def test_an_iteration_that_is_given_up_is_not_waited_for_without_limit(monkeypatch) -> None:
     """The thread may wait for a lock that the loop holds at the moment when garbage is collected."""
     monkeypatch.setattr("clslab.data.loading.background._PATIENCE_SECONDS", 0.1)
-    lock = threading.Lock()
+    lock, at_the_lock = threading.Lock(), threading.Event()
 
     def locking():
         yield 0
+        at_the_lock.set()
         with lock:
             yield 1
 
-    items = iter(read_ahead(locking()))
-    next(items)
     with lock:
-        time.sleep(0.05)
+        items = iter(read_ahead(locking()))
+        next(items)
+        assert at_the_lock.wait(60)
         del items  # would wait for ever
         assert reading(), "the thread was waited for, and yet it waits for this lock"
     while reading():
@@ -447,8 +448,8 @@ INTERRUPTED = """
         time.sleep(0.3)
         _thread.interrupt_main()
 
-    threading.Thread(target=interrupt).start()
     try:
+        threading.Thread(target=interrupt).start()
         {body}
     except KeyboardInterrupt:
         while threading.active_count() > 1:

@@ -227,6 +227,7 @@ def test_the_long_tail_in_closed_form() -> None:
     assert (len(cifar), cifar[0], cifar[-1], sum(cifar)) == (100, 500, 5, 10847)
 
 
+@settings(deadline=None)
 @given(st.integers(100, 10_000), st.integers(1, 200), st.floats(0.01, 1.0))
 def test_the_long_tail_never_rises(largest: int, classes: int, ratio: float) -> None:
     counts = long_tail_counts(largest, classes, ratio)
