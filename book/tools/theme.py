@@ -55,6 +55,9 @@ _WORDS = re.compile(r"<[^>]+>")
 _INTERVAL = re.compile(r"(<td[^>]*>[^<]*\[[^\[\]<]+,) (?=[^\[\]<]+\])")
 """The blank inside an interval, as in 58.4 [51.2, 65.0], in the cell of a table."""
 
+_RANGE = re.compile(r"(<td[^>]*>[^<]*\d)–(?=\d[^<]*</td>)")
+"""The dash of a range, as in 51.2–65.0, in the cell of a table."""
+
 _UNCOLOURED = re.compile(r'<span class="[npw]">([^<]*)</span>')
 """Names, punctuation and blanks of code, which both colour modes draw in the colour of the text around them."""
 
@@ -75,7 +78,7 @@ def mended(html: str) -> str:
     - The columns of the indexes are no table, and are not read out as one.
     - The lines of a long signature are lines, not definitions without a term.
     - A table without a line of headers names its rows in the first column.
-    - An interval in a narrow cell stands on one line.
+    - An interval or a range in a narrow cell stands on one line.
     - What only makes a page heavy is left out: marks of code without a colour of their own, which are half of all, and
       the handles of table cells that no style takes hold of.
 
@@ -91,6 +94,7 @@ def mended(html: str) -> str:
     html = _PARAMETERS.sub(_lines, html)
     html = _TABLE.sub(_with_row_headers, html)
     html = _INTERVAL.sub("\\1\N{NO-BREAK SPACE}", html)
+    html = _RANGE.sub("\\1\N{WORD JOINER}–\N{WORD JOINER}", html)
     html = _UNCOLOURED.sub(r"\1", html)
     if "#T_" not in html:
         html = _CELL.sub("<td>", html)

@@ -55,6 +55,8 @@ CURRENT = SIDEBAR.replace('"reference', '"current reference').replace(
             '<table class="table"><tr><th>x</th></tr><tr><td>a</td></tr></table>',
         ),
         ('<td id="x" class="data">58.4 [51.2, 65.0]</td>', '<td id="x" class="data">58.4 [51.2,\u00a065.0]</td>'),
+        ('<td class="data">51.2–65.0</td>', '<td class="data">51.2\u2060–\u206065.0</td>'),
+        ("<p>51.2–65.0</p>", "<p>51.2–65.0</p>"),
         ("<td>+0.02 [-0.1, +0.3]</td>", "<td>+0.02 [-0.1,\u00a0+0.3]</td>"),
         ('<td id="T_a1_row0_col1" class="data row0 col1" >7</td>', "<td>7</td>"),
         (
