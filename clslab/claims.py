@@ -6,7 +6,8 @@ While the run lasts the file is touched every `HEARTBEAT` seconds; when it has e
 
 A process that is killed removes nothing, so a claim may be left behind. It is **void**
 
-- if its process ran on this machine and is no longer there (its number and its start are compared);
+- if its process ran on this machine and is no longer there (its number and its start are compared, and on Linux
+  the start of the machine, so that a clock that is put right meanwhile changes nothing);
 - if it ran on another machine, which cannot be asked, and the file was not touched for `PATIENCE` seconds.
 
 A void claim is not removed and made anew, since two processes could do so at once and both believe
@@ -35,6 +36,7 @@ HEARTBEAT = 30.0  # seconds between two touches of a claim
 PATIENCE = 600.0  # seconds without a touch after which the claim of another machine is void
 _WRITING = 5.0  # seconds that a claim may be empty: its maker is between creating and writing it
 _SAME_START = 2.0  # two readings of one process' start differ by less
+_BOOT = Path("/proc/sys/kernel/random/boot_id")  # of Linux
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,32 @@ class Owner:
     Attributes:
         host: name of its machine.
         pid: its number there.
-        started: when it was started, in seconds since 1970; numbers are used again, pairs of both are not.
+        started: when it was started, in seconds: on Linux since the machine was, elsewhere since 1970.
+            Numbers are used again, pairs of both are not.
+        boot: what Linux calls this run of the machine, new at each start of it; elsewhere empty.
     """
 
     host: str
     pid: int
     started: float
+    boot: str = ""
 
     @classmethod
     def this_process(cls) -> Owner:
         """The process that asks."""
-        process = psutil.Process()
-        return cls(socket.gethostname(), process.pid, process.create_time())
+        return cls.of(psutil.Process())
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> Owner:
+        """A process of this machine.
+
+        Raises:
+            psutil.NoSuchProcess: where it has ended.
+        """
+        started, boot = process.create_time(), ""
+        if _BOOT.is_file():  # the kernel counts from the machine's start; as a date it moves with the clock
+            started, boot = started - psutil.boot_time(), _BOOT.read_text(encoding="ascii").strip()
+        return cls(socket.gethostname(), process.pid, started, boot)
 
     def describe(self) -> str:
         """The owner in words.
@@ -73,7 +89,8 @@ class Owner:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE:  # killed, and its parent has not looked yet
                 return True
-            return abs(process.create_time() - self.started) > _SAME_START
+            there = Owner.of(process)
+            return there.boot != self.boot or abs(there.started - self.started) > _SAME_START
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:  # there is one, of another user

@@ -31,7 +31,7 @@ def left_behind(record, owner, number=1, age=0.0):
 def dead():
     """A process of this machine that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
-    owner = Owner(Owner.this_process().host, process.pid, psutil.Process(process.pid).create_time())
+    owner = Owner.of(psutil.Process(process.pid))
     process.wait()
     return owner
 
@@ -90,9 +90,32 @@ def test_who_is_gone_holds_nothing(record, owner, age, void):
         assert names(record) == []
 
 
+def test_a_clock_that_is_put_right_ends_no_process(monkeypatch):
+    started, booted = psutil.Process().create_time(), psutil.boot_time()
+    owner = Owner.this_process()
+    if not owner.boot:  # macOS and Windows keep the date of the start itself
+        return
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: started + 3600)
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600)
+    assert not owner.is_gone()
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted)
+    assert owner.is_gone()  # another one, an hour younger
+
+
+def test_a_process_of_before_the_machine_was_started_anew_is_gone(monkeypatch, tmp_path):
+    """Services come up in one order: the same number, as many seconds after the start."""
+    boot = tmp_path / "boot_id"
+    monkeypatch.setattr(claims, "_BOOT", boot)
+    boot.write_text("the first\n")
+    owner = Owner.this_process()
+    assert not owner.is_gone()
+    boot.write_text("the second\n")
+    assert owner.is_gone()
+
+
 def test_a_killed_process_is_gone_before_its_parent_looks(record):
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    owner = Owner(Owner.this_process().host, process.pid, psutil.Process(process.pid).create_time())
+    owner = Owner.of(psutil.Process(process.pid))
     left_behind(record, owner)
     assert claims.take(record) == owner
     assert owner.describe() == f"process {process.pid} on {owner.host}"
