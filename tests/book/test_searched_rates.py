@@ -1,7 +1,8 @@
-"""The rates of the homework's recorded runs are those that its search chose, wherever the search is recorded."""
+"""The rates of recorded runs are those that their search chose, wherever the search is recorded."""
 
 from typing import Any
 
+import pytest
 from books import ROOT
 
 from clslab.commands.sweep import SweepFile
@@ -28,11 +29,39 @@ def chosen(scores: dict[Any, tuple[float, float]]) -> Any:
     return min(scores, key=lambda rate: (-scores[rate][0], scores[rate][1]))
 
 
+ROWS = {
+    "ladder_tuning": ("ladder", ["cifar100/ladder"]),
+    "optimizers_tuning": ("optimizers", ["cifar100/optimizers"]),
+    "models_tuning": ("models", ["cifar100/models"]),
+    "long_tail_tuning": ("long_tail", ["cifar100/tail-100", "cifar100/tail-10"]),
+}
+"""Search -> the sweep whose rows take its rates, and the folders of these rows."""
+
+
+@pytest.mark.parametrize("search", ROWS)
+def test_a_row_has_the_rate_that_its_search_chose(search):
+    sweep, folders = ROWS[search]
+    runs, rows = load_runs(RESULTS, "cifar100/*"), SweepFile.read(SWEEPS / f"{sweep}.toml").recipes
+    tried: dict[str, dict[float, str]] = {}
+    for name, recipe in SweepFile.read(SWEEPS / f"{search}.toml").recipes.items():
+        way, varied, _ = name.rsplit("/", 1)[1].rpartition("-lr")
+        if varied:
+            tried.setdefault(way, {})[recipe.lr] = name
+    assert tried
+    for way, names in tried.items():
+        wanted = [f"{folder}/{way}" for folder in folders]
+        assert any(name in rows for name in wanted), f"{way} was searched for no row of {sweep}.toml"
+        if all(name in runs for name in names.values()):
+            metrics = {rate: runs[name][0].metrics["val"] for rate, name in names.items()}
+            best = chosen({rate: (one["accuracy"], one["loss"]) for rate, one in metrics.items()})
+            assert {rows[name].lr for name in wanted if name in rows} == {best}, f"{way}: validation chose {best:g}"
+
+
 def test_of_equal_accuracies_the_lower_loss_is_chosen():
     assert chosen({0.1: (0.97, 0.2), 0.3: (0.97, 0.1), 1.0: (0.96, 0.05)}) == 0.3
 
 
-def test_every_tuned_row_has_one_of_the_rates_that_were_tried():
+def test_every_tuned_row_of_the_homework_has_one_of_the_rates_that_were_tried():
     tried = searched()
     for name, recipe in SweepFile.read(SWEEPS / "homework.toml").recipes.items():
         row = name.removeprefix("catsdogs/homework/")
@@ -40,7 +69,7 @@ def test_every_tuned_row_has_one_of_the_rates_that_were_tried():
             assert recipe.lr in tried[LIKE.get(row, row)], f"{row}: {recipe.lr} was not tried"
 
 
-def test_the_rates_are_those_that_validation_chose():
+def test_the_homeworks_rates_are_those_that_validation_chose():
     runs = load_runs(RESULTS)
     rows = SweepFile.read(SWEEPS / "homework.toml").recipes
     for way, names in searched().items():
@@ -50,7 +79,7 @@ def test_the_rates_are_those_that_validation_chose():
             assert rows[f"catsdogs/homework/{way}"].lr == best, f"{way}: validation chose {best:g}"
 
 
-def test_the_best_row_is_the_winner_of_the_whole_search():
+def test_the_homeworks_best_row_is_the_winner_of_the_whole_search():
     runs = load_runs(RESULTS)
     best = SweepFile.read(SWEEPS / "homework.toml").recipes["catsdogs/homework/best"]
     search = SweepFile.read(SWEEPS / "homework_tuning.toml").recipes
@@ -61,7 +90,7 @@ def test_the_best_row_is_the_winner_of_the_whole_search():
         assert best.replace(tta=None).key() == search[winner].key(), f"validation chose {winner}"
 
 
-def test_the_search_leaves_the_test_shut_and_shares_no_seed_with_the_runs():
+def test_the_homeworks_search_leaves_the_test_shut_and_shares_no_seed_with_the_runs():
     search, runs = (SweepFile.read(SWEEPS / f"{name}.toml") for name in ("homework_tuning", "homework"))
     assert search.test is False
     assert runs.test is True
