@@ -40,7 +40,8 @@ help:
 	@echo "make colab-venv [COLAB=...]   with a network: chapters in a venv that has Colab's packages"
 	@echo "make image               with a network: the Docker image of the course"
 	@echo "make chapters-gpu        all notebooks at full size, with this machine's data"
-	@echo "make bench               the speed ratios in benchmarks/ (BENCH=--record keeps them with the book's records)"
+	@echo "make bench               the speed ratios in benchmarks/ (BENCH=--record keeps them with the book's records,"
+	@echo "                         BENCH=--record=gpu beside those of other kinds of machines)"
 	@echo "make clean               remove what was built; make distclean also removes .venv"
 
 install: $(STAMP)

@@ -94,7 +94,7 @@ def main() -> None:
     seeds.seed_everything(0)
     machine = choose()
     splits = data.load("cifar100")
-    if chosen.record and splits.source == "stand-in":
+    if chosen.record is not None and splits.source == "stand-in":
         raise SystemExit(
             "no CIFAR-100 here, and drawings are not recorded; let CLSLAB_DATA name the folder that has it"
         )
@@ -125,8 +125,7 @@ def main() -> None:
         "date": date.today().isoformat(),
     }
     print(json.dumps(result, indent=1))
-    if chosen.record:
-        (interleaved.RECORDS / "depth.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    interleaved.keep("depth", chosen.record, result)
 
 
 if __name__ == "__main__":

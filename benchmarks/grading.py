@@ -9,7 +9,6 @@ most sheets of the book do. The aim is 30 hand-ins in 300 seconds on two idle co
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import datetime as dt
 import io
@@ -20,8 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import interleaved
+
 ROOT = Path(__file__).resolve().parent.parent
-RECORDS = ROOT / "book" / "results" / "benchmarks"
 AIM = 300.0
 CLASS = 30
 
@@ -51,14 +51,11 @@ def seconds(hand_ins: int, *, jobs: int, torch: bool) -> tuple[float, bool]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few hand-ins: a first look, not a result")
-    parser.add_argument("--record", action="store_true", help="write the result to book/results/benchmarks")
-    parser.add_argument("--torch", action="store_true", help="the sheet imports torch")
-    parser.add_argument("--jobs", type=int, default=2, help="hand-ins at a time (default 2)")
-    chosen = parser.parse_args()
-    if chosen.quick and chosen.record:
-        parser.error("--quick is a first look: it is not recorded; leave one of the two out")
+    chosen = interleaved.arguments(
+        __doc__,
+        ("--torch", {"action": "store_true", "help": "the sheet imports torch"}),
+        ("--jobs", {"type": int, "default": 2, "help": "hand-ins at a time (default 2)"}),
+    )
     number = 4 if chosen.quick else CLASS
     seconds(1, jobs=1, torch=chosen.torch)  # warm-up: the server of processes, the disk's cache
     taken, right = seconds(number, jobs=chosen.jobs, torch=chosen.torch)
@@ -78,9 +75,7 @@ def main() -> None:
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
     }
     print(json.dumps(result))
-    if chosen.record:
-        RECORDS.mkdir(parents=True, exist_ok=True)
-        (RECORDS / "grading.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    interleaved.keep("grading", chosen.record, result)
 
 
 if __name__ == "__main__":

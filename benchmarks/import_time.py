@@ -1,20 +1,21 @@
 """What `import clslab` adds to the start of Python, and whether it loads torch.
 
 Prints one JSON line. Every start is a process of its own; starts with and without the import
-alternate. The aim is less than 50 ms.
+alternate. The aim is less than 50 ms. It is not recorded: a start of Python is not a chapter's matter.
 
     python benchmarks/import_time.py [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import statistics
 import subprocess
 import sys
 import time
+
+import interleaved
 
 
 def seconds(code: str) -> float:
@@ -24,10 +25,7 @@ def seconds(code: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer starts")
-    parser.add_argument("--record", action="store_true", help="print only: a start of Python is not a chapter's matter")
-    starts = 5 if parser.parse_args().quick else 25
+    starts = 5 if interleaved.arguments(__doc__).quick else 25
     for code in ("pass", "import clslab"):  # warm-up: compiled files, the disk's cache
         seconds(code)
     pairs = [(seconds("pass"), seconds("import clslab")) for _ in range(starts)]

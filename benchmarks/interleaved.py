@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import datetime as dt
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -94,15 +95,46 @@ def compare(first: Callable[[], object], second: Callable[[], object], *, pairs:
     return Ratio.of(seconds[:, 0], seconds[:, 1])
 
 
-def arguments(description: str | None) -> argparse.Namespace:
-    """`--quick` for a first look, `--record` to keep the result with the book's records."""
+def arguments(description: str | None, *flags: tuple[str, dict[str, Any]]) -> argparse.Namespace:
+    """`--quick` for a first look, `--record` to keep the result with the book's records.
+
+    `record` is `None` without the option, and "" where it has no value.
+
+    Args:
+        description: the script's docstring; its first line is shown.
+        flags: further options of the script, each with its settings for `add_argument`.
+    """
     parser = argparse.ArgumentParser(description=(description or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few pairs: a first look, not a result")
-    parser.add_argument("--record", action="store_true", help="write the result to book/results/benchmarks")
+    parser.add_argument(
+        "--record",
+        nargs="?",
+        const="",
+        type=_kind,
+        metavar="KIND",
+        help="write the result to book/results/benchmarks; with a word for the kind of this machine, such as gpu, "
+        "beside what other kinds gave",
+    )
+    for flag, settings in flags:
+        parser.add_argument(flag, **settings)
     chosen = parser.parse_args()
-    if chosen.quick and chosen.record:
+    if chosen.quick and chosen.record is not None:
         parser.error("--quick is a first look: it is not recorded; leave one of the two out")
     return chosen
+
+
+def _kind(word: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]*", word):
+        raise argparse.ArgumentTypeError(f"{word!r} names no kind of machine; give small letters, digits and hyphens")
+    return word
+
+
+def keep(name: str, record: str | None, result: Mapping[str, Any]) -> None:
+    """Write a result to `book/results/benchmarks/NAME.json`, or `NAME@KIND.json`; `None` keeps nothing."""
+    if record is not None:
+        RECORDS.mkdir(parents=True, exist_ok=True)
+        path = RECORDS / (f"{name}@{record}.json" if record else f"{name}.json")
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def report(
@@ -112,7 +144,7 @@ def report(
     aims: Mapping[str, float] | None = None,
     machine: Machine,
     notes: str = "",
-    record: bool = False,
+    record: str | None = None,
     **facts: Any,
 ) -> None:
     """Print a result as one line of JSON, and keep it if asked to.
@@ -123,7 +155,7 @@ def report(
         aims: for some of them, the value to reach.
         machine: where and how it was measured.
         notes: what a reader of the numbers has to know.
-        record: write `book/results/benchmarks/NAME.json`.
+        record: as `keep` takes it.
         facts: further plain values.
     """
     result = {
@@ -137,6 +169,4 @@ def report(
         **facts,
     }
     print(json.dumps(result))
-    if record:
-        RECORDS.mkdir(parents=True, exist_ok=True)
-        (RECORDS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    keep(name, record, result)

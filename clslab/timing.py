@@ -439,13 +439,15 @@ def benchmark_table(folder: str | Path, names: Sequence[str] | None = None) -> p
     """One row for each recorded ratio of the scripts in `benchmarks/`.
 
     Args:
-        folder: where the records `NAME.json` lie, `book/results/benchmarks`; it may be missing or empty.
-        names: benchmarks to show, in this order; `None` for all, by name. Those without a record are passed over.
+        folder: where the records `NAME.json`, and those of other kinds of machines, `NAME@KIND.json`, lie,
+            `book/results/benchmarks`; it may be missing or empty.
+        names: benchmarks to show, in this order, on all kinds of machines; `None` for all, by name. Those without a
+            record are passed over.
 
     Returns:
-        Columns `benchmark`, `comparison`, `ratio`, `low` and `high` (median over pairs and its 95 % bootstrap
-        interval), `pairs`, `aim` (nan where there is none), `machine`, `date` and `notes`. Without records it has no
-        rows, and a record without ratios gives none.
+        Columns `benchmark` (`NAME` or `NAME@KIND`), `comparison`, `ratio`, `low` and `high` (median over pairs and its
+        95 % bootstrap interval), `pairs`, `aim` (nan where there is none), `machine`, `date` and `notes`. Without
+        records it has no rows, and a record without ratios gives none.
 
     Raises:
         ValueError: if a file is no record of a benchmark; the message names it.
@@ -458,17 +460,20 @@ def benchmark_table(folder: str | Path, names: Sequence[str] | None = None) -> p
     import pandas as pd
 
     found = {path.stem: path for path in sorted(Path(folder).glob("*.json"))}
-    wanted = list(found) if names is None else [name for name in names if name in found]
+    wanted = list(found)
+    if names is not None:
+        wanted = [stem for name in names for stem in found if stem.partition("@")[0] == name]
     rows = [row for name in wanted for row in _benchmark_rows(found[name])]
     return pd.DataFrame(rows, columns=list(BENCHMARK_COLUMNS))
 
 
 def _benchmark_rows(path: Path) -> list[dict[str, Any]]:
+    name, at, kind = path.stem.partition("@")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         return [
             {
-                "benchmark": record["benchmark"],
+                "benchmark": record["benchmark"] + at + kind,
                 "comparison": comparison,
                 **{column: ratio[field] for column, field in (("ratio", "median"), ("low", "low"), ("high", "high"))},
                 "pairs": ratio["pairs"],
@@ -480,5 +485,5 @@ def _benchmark_rows(path: Path) -> list[dict[str, Any]]:
             for comparison, ratio in record["ratios"].items()
         ]
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        again = f"python benchmarks/{path.stem}.py --record"
+        again = f"python benchmarks/{name}.py --record {kind}".rstrip()
         raise ValueError(f"{path} is no record of a benchmark ({error!r}); write it anew with: {again}") from error

@@ -129,7 +129,11 @@ def measurements(text: str, records: Mapping[str, Mapping[str, Any]]) -> list[st
     """
     if "benchmarks" not in text:
         return []
-    return [name for name in sorted(records) if re.search(rf"[\"'/]{re.escape(name)}(?:\.json|\.py)?[\"'`]", text)]
+    return [
+        name
+        for name in sorted(records)
+        if re.search(rf"[\"'/]{re.escape(name.partition('@')[0])}(?:\.json|\.py)?[\"'`]", text)
+    ]
 
 
 def measurement_row(name: str, record: Mapping[str, Any]) -> str:
@@ -137,6 +141,8 @@ def measurement_row(name: str, record: Mapping[str, Any]) -> str:
 
     >>> measurement_row("sam", {"ratios": {"a": {"pairs": 21}}, "machine": {"name": "AMD EPYC"}, "date": "2026-11-02"})
     '| `benchmarks/sam.py` | 21 pairs | AMD EPYC | 2 November 2026 |'
+    >>> measurement_row("sam@bf16", {"machine": "AMD EPYC", "day": "2026-11-02"})
+    '| `benchmarks/sam.py` | – | AMD EPYC, bf16 | 2 November 2026 |'
     """
     pairs = [int(ratio["pairs"]) for ratio in record.get("ratios", {}).values()]
     counted = f"{_numbers(pairs)} pairs" if pairs else "–"
@@ -145,6 +151,8 @@ def measurement_row(name: str, record: Mapping[str, Any]) -> str:
     machine = record.get("machine", "–")
     day = record.get("date") or record.get("day")
     named = machine["name"] if isinstance(machine, Mapping) else machine
+    name, _, kind = name.partition("@")
+    named += f", {kind}" if kind else ""
     return f"| `benchmarks/{name}.py` | {counted} | {named} | {in_words(day) if day else '–'} |"
 
 

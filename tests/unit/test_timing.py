@@ -321,6 +321,19 @@ def test_the_benchmark_table_holds_what_is_recorded(tmp_path):
     assert len(benchmark_table(tmp_path)) == 2
 
 
+def test_another_kind_of_machine_has_rows_of_its_own(tmp_path):
+    for stem in ("loading", "loading@bf16", "loadings"):
+        (tmp_path / f"{stem}.json").write_text(
+            json.dumps(RECORD | {"benchmark": stem.partition("@")[0]}), encoding="utf-8"
+        )
+    table = benchmark_table(tmp_path, ["loading"])
+    assert table["benchmark"].tolist() == ["loading"] * 2 + ["loading@bf16"] * 2
+    assert len(benchmark_table(tmp_path)) == 6
+    (tmp_path / "loading@bf16.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"python benchmarks/loading\.py --record bf16$"):
+        benchmark_table(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"benchmark": "x"}', '{"benchmark": "x", "ratios": {"a": {}}, "aims": {}}']
 )
