@@ -5,6 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from clslab import routes
+from clslab.seeds import seed_everything
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """A test draws the same numbers whatever ran before it in its process, which differs from run to run."""
+    seed_everything(0)
 
 
 @pytest.fixture(scope="module")
