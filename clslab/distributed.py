@@ -20,7 +20,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -128,11 +128,32 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     Args:
         tensor: of equal shape and type in every process; not changed.
     """
+    return start_sum_over_ranks(tensor)()
+
+
+def start_sum_over_ranks(tensor: Tensor) -> Callable[[], Tensor]:
+    """Begin the sum of a tensor over all processes, and go on; what is returned waits for it, and can be called again.
+
+    Processes that meet wait for the slowest, and which one that is changes from moment to moment. So what is asked for
+    early and needed late costs less than what is asked for when it is needed.
+
+    Args:
+        tensor: as for `sum_over_ranks`.
+
+    >>> total = start_sum_over_ranks(torch.tensor(3.0))
+    >>> total()
+    tensor(3.)
+    """
     if world().world_size == 1:
-        return tensor
+        return lambda: tensor
     total = tensor.detach().to(_device(), copy=True)
-    dist.all_reduce(total)
-    return total.to(tensor.device)
+    work = dist.all_reduce(total, async_op=True)
+
+    def summed() -> Tensor:
+        work.wait()
+        return total.to(tensor.device)
+
+    return summed
 
 
 def gather(value: Value) -> list[Value]:

@@ -257,17 +257,19 @@ class TrainingState:
                 return
             yield epoch
 
-    def weighed(self, loss: Tensor, count: int) -> Tensor:
-        """The mean loss of `count` items, weighed by their share in the step's items of all processes.
+    def weigher(self, count: int) -> Callable[[Tensor], Tensor]:
+        """What weighs the mean loss of a step's `count` items by their share in the items of all processes.
 
         The processes' gradients are averaged with equal weights, and the last batch of an epoch may give one of them an
-        item more. A single process gets its loss back as it is.
+        item more. How many items there are in all is asked here and needed after the forward pass, so that nobody waits
+        for the answer. A single process gets its loss back as it is.
         """
         size = distributed.world().world_size
         if size == 1:
-            return loss
-        own = torch.tensor(float(count), device=loss.device)
-        return loss * (own * size / distributed.sum_over_ranks(own))
+            return lambda loss: loss
+        own = torch.tensor(float(count), device=self.machine.device)
+        everyone = distributed.start_sum_over_ranks(own)
+        return lambda loss: loss * (own * size / everyone())
 
     def first_draws(self) -> contextlib.AbstractContextManager[None]:
         """For the forward pass that SAM repeats: random draws that can be drawn again. Without SAM nothing happens."""

@@ -110,6 +110,7 @@ def test_one_process_is_alone():
         assert here == distributed.World()
     tensor = torch.ones(2)
     assert distributed.sum_over_ranks(tensor) is tensor
+    assert distributed.start_sum_over_ranks(tensor)() is tensor
     assert distributed.gather(3) == [3]
     assert distributed.agreed(3) == 3
     model = torch.nn.Linear(1, 1)
@@ -205,6 +206,7 @@ def test_each_knows_itself_and_the_others(two):
         assert found["gathered"] == ["rank 0", "rank 1"]
         assert found["agreed"] == "rank 0"
         assert found["sum"].tolist() == [2, 1]
+        assert found["sum, begun before"] == ([2, 1], [2, 1])
 
 
 @pytest.mark.parametrize("name", [f"{loaders} {recipe}" for loaders in job.LOADERS for recipe in job.RECIPES])
