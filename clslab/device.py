@@ -41,6 +41,7 @@ MEASURING_SECONDS = 1.6  # what `choose` may spend on timing
 WORTHWHILE = 0.95  # a way of computing has to save 5 % of the time before it replaces a plainer one
 HOPELESS = 1.5  # a way that takes so many times as long as the best one is not timed again
 TURNS = 3  # how often each way should be timed at least, if there is time
+TRIAL_TURNS = 2  # after so many the hopeless ways leave; the first one is a warm-up
 MOST_TURNS = 20
 BUSY = 2  # cores are taken if several threads need so many times as long as one
 BUSY_TRIALS = 20  # products of matrices by which that is judged
@@ -139,7 +140,8 @@ def choose(task: tuple[nn.Module, Tensor] | None = None, *, precision: str = "au
 
     Without a task that way is the plain one: full precision, contiguous memory, torch's number of
     threads. With a task, training steps of a copy of the model are timed in turns, for less than two
-    seconds in all, on the task's own batch or as much of it as fits into that time:
+    seconds in all, on the task's own batch or as much of it as fits into that time, which is more
+    once the hopeless ways are out:
 
     - precision: "fp32", and a half precision where the hardware computes in it. On CUDA that is
       "bf16", or "fp16" on cards that only have that one; on a CPU it is "bf16", if it has units for
@@ -330,8 +332,8 @@ def _fastest(ways: Sequence[Machine], model: nn.Module, inputs: Tensor) -> Machi
         slow = warming > MEASURING_SECONDS / 10
         step = warming if slow else _step_seconds(calm, copied, inputs[:FEWEST])
         share = (end - time.perf_counter()) / (TURNS * len(ways))  # of the time, for one step
-        inputs = inputs[: max(FEWEST, int(share / step * FEWEST))]
-        seconds = _in_turns(ways, copied, inputs, expected=step / FEWEST * len(inputs), end=end)
+        count = max(FEWEST, int(share / step * FEWEST))
+        seconds = _in_rounds(ways, copied, inputs, count=count, each=step / FEWEST, end=end)
     return _worthwhile(ways, seconds)
 
 
@@ -360,21 +362,54 @@ def _threads_get_in_the_way(threads: int) -> bool:
         torch.set_num_threads(before)
 
 
-def _in_turns(
-    ways: Sequence[Machine], model: nn.Module, inputs: Tensor, *, expected: float, end: float
+def _in_rounds(
+    ways: Sequence[Machine], model: nn.Module, inputs: Tensor, *, count: int, each: float, end: float
 ) -> dict[Machine, float]:
-    """Seconds of a step in each way that there was time for: the shortest, as other processes disturbed it least."""
+    """Seconds per picture in each way that there was time for, at first with `count` pictures in a step.
+
+    A few pictures show which ways are hopeless, and not which of the others is the fastest on a whole batch. So those
+    have the time that is left to themselves, with more pictures in a step if that is enough for twice as many.
+    """
+    found = _in_turns(ways, model, inputs[:count], expected={ways[0]: each}, end=end, turns=TRIAL_TURNS)
+    running, last = list(found), len(found) < len(ways)
+    while not last:
+        running = [way for way in running if found[way] <= HOPELESS * min(found.values())]
+        if len(running) == 1:
+            break
+        per_picture = TURNS * sum(found[way] for way in running)
+        more = min(len(inputs), int((end - time.perf_counter()) / per_picture))
+        last = more < 2 * count
+        count, turns = (count, MOST_TURNS) if last else (more, TRIAL_TURNS)
+        times = _in_turns(running, model, inputs[:count], expected=found, end=end, turns=turns)
+        found |= {way: min(seconds, found[way]) for way, seconds in times.items()} if last else times
+        last = last or len(times) < len(running)
+    return found
+
+
+def _in_turns(
+    ways: Sequence[Machine],
+    model: nn.Module,
+    inputs: Tensor,
+    *,
+    expected: Mapping[Machine, float],
+    end: float,
+    turns: int,
+) -> dict[Machine, float]:
+    """Seconds per picture in each way that there was time for: the shortest, as other processes disturbed it least.
+
+    `expected` is what it may be, at least for the first way; others are expected to be like the slowest before them. A
+    way for which there is not enough memory is infinitely slow, and not tried again.
+    """
     shortest: dict[Machine, float] = {}
-    running = list(ways)
-    for turn in range(MOST_TURNS):
-        for way in running:
-            guess = shortest.get(way, shortest.get(ways[0], expected))
-            if time.perf_counter() + guess > end:
+    for _ in range(turns):
+        for way in ways:
+            if shortest.get(way) == math.inf:
+                continue
+            slowest = max((seconds for seconds in shortest.values() if seconds < math.inf), default=expected[ways[0]])
+            guess = shortest.get(way, expected.get(way, slowest))
+            if time.perf_counter() + guess * len(inputs) > end:
                 return shortest
-            shortest[way] = min(_step_seconds(way, model, inputs), shortest.get(way, math.inf))
-        if turn > 0:  # the first turn was the warm-up
-            best = min(shortest.values())
-            running = [way for way in running if shortest[way] <= HOPELESS * best]
+            shortest[way] = min(_step_seconds(way, model, inputs) / len(inputs), shortest.get(way, math.inf))
     return shortest
 
 

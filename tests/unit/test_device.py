@@ -1,5 +1,6 @@
 import contextlib
 import copy
+import math
 
 import pytest
 import torch
@@ -107,7 +108,10 @@ def test_place_leaves_meta_behind_and_changes_the_format_of_pictures_only():
 
 
 class Steps:
-    """Training steps that take as long as a table says, by a clock of their own."""
+    """Training steps that take as long as a table says, by a clock of their own.
+
+    The table holds seconds per picture; a function gives them for the number of pictures in a step.
+    """
 
     def __init__(self, monkeypatch, seconds, *, bf16=False, busy=False) -> None:
         self.now, self.seconds, self.asked = 0.0, seconds, []
@@ -120,8 +124,9 @@ class Steps:
         """Seconds per picture of the first row of the table that fits the machine."""
         has = {machine.precision, machine.memory_format, machine.threads}
         each = next(seconds for way, seconds in self.seconds.items() if set(way) <= has)
+        each = each(len(inputs)) if callable(each) else each
         self.asked.append((machine, len(inputs)))
-        self.now += each * len(inputs)
+        self.now += 0 if math.isinf(each) else each * len(inputs)
         return each * len(inputs)
 
     def choose(self, batch=64):
@@ -237,7 +242,24 @@ def test_a_way_that_is_hopeless_is_not_timed_again(monkeypatch):
     steps = Steps(monkeypatch, {("channels_last",): 0.002, (): 0.001})
     steps.choose()
     assert sum(way.memory_format == "channels_last" for way, _ in steps.asked) == 2
-    assert sum(way.memory_format == "contiguous" for way, _ in steps.asked) > 5
+    assert len(steps.asked) == 6, "and with one way left there is nothing more to find out"
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_is_left_is_timed_on_more_pictures(monkeypatch):
+    """Of a large network there is time for two pictures at first, and on two the wrong format is ahead."""
+    formats = {("bf16", "channels_last", 2): lambda count: 0.010 if count < 8 else 0.006, ("bf16", 2): 0.008}
+    steps = Steps(monkeypatch, formats | {(1,): 0.03, (): 0.02}, bf16=True)
+    assert steps.choose() == ("bf16", "channels_last", 2)
+    timed = [(way, size) for way, size in steps.asked if size > device.FEWEST]
+    assert {(way.precision, way.threads) for way, _ in timed} == {("bf16", 2)}
+    assert min(size for _, size in timed) >= 8
+
+
+def test_where_full_precision_needs_too_much_memory_half_of_it_is_tried(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    steps = Steps(monkeypatch, {("fp32",): lambda count: math.inf if count > 2 else 0.001, (): 0.001}, bf16=True)
+    assert steps.choose()[0] == "bf16"
 
 
 def test_a_step_that_needs_too_much_memory_loses(monkeypatch):
