@@ -7,6 +7,7 @@ with two workers, and a plain loop in fp32. The other one is `BatchLoader` with 
 
 Seconds of the first over seconds of the second, so the ratio is that of pictures per second. The aim is
 at least 3 where the measurement chose half precision, as it does on a CPU with bf16 units, and no slower elsewhere.
+The units of AVX-512 multiply at most twice as fast in bf16 as in fp32, those for matrices (AMX) many times as fast.
 
     python benchmarks/source_pipeline.py [--quick] [--record]
 """

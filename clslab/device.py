@@ -151,7 +151,8 @@ def choose(task: tuple[nn.Module, Tensor] | None = None, *, precision: str = "au
       depends on the model.
     - threads on a CPU: torch's number, which is that of the physical cores unless the program was
       given fewer, and one. Threads wait for each other: for a small network one is faster, and
-      beside other programs that keep the cores busy it is faster by far.
+      beside other programs that keep the cores busy it is faster by far. A number that is no use in
+      the plain way is not tried in the others.
 
     What is not the plain way is only taken if it saves 5 % of the time, and a half precision only if
     it saves 5 % against the best full one: half precision changes the result.
@@ -370,20 +371,46 @@ def _in_rounds(
     A few pictures show which ways are hopeless, and not which of the others is the fastest on a whole batch. So those
     have the time that is left to themselves, with more pictures in a step if that is enough for twice as many.
     """
-    found = _in_turns(ways, model, inputs[:count], expected={ways[0]: each}, end=end, turns=TRIAL_TURNS)
-    running, last = list(found), len(found) < len(ways)
-    while not last:
-        running = [way for way in running if found[way] <= HOPELESS * min(found.values())]
-        if len(running) == 1:
+    found, running = _first_round(ways, model, inputs[:count], each=each, end=end)
+    while len(running) > 1:
+        running = [way for way in running if found[way] <= HOPELESS * min(found[way] for way in running)]
+        # What a step takes besides its pictures is shared by more of them: half the time each is a careful guess.
+        round_of_one = TRIAL_TURNS * sum(found[way] / 2 for way in running)
+        more = min(len(inputs), int((end - time.perf_counter()) / round_of_one))
+        if more < 2 * count:
             break
-        per_picture = TURNS * sum(found[way] for way in running)
-        more = min(len(inputs), int((end - time.perf_counter()) / per_picture))
-        last = more < 2 * count
-        count, turns = (count, MOST_TURNS) if last else (more, TRIAL_TURNS)
-        times = _in_turns(running, model, inputs[:count], expected=found, end=end, turns=turns)
-        found |= {way: min(seconds, found[way]) for way, seconds in times.items()} if last else times
-        last = last or len(times) < len(running)
+        expected = {way: found[way] / 2 for way in running}
+        times = _in_turns(running, model, inputs[:more], expected=expected, end=end, turns=TRIAL_TURNS)
+        if len(times) < len(running):  # not all on as many pictures: no comparison
+            return found
+        found, count = found | times, more
+    if len(running) > 1:
+        times = _in_turns(running, model, inputs[:count], expected=found, end=end, turns=MOST_TURNS)
+        found |= {way: min(seconds, found[way]) for way, seconds in times.items()}
     return found
+
+
+def _first_round(
+    ways: Sequence[Machine], model: nn.Module, inputs: Tensor, *, each: float, end: float
+) -> tuple[dict[Machine, float], list[Machine]]:
+    """Seconds per picture of the ways, and those to go on with; none, if there was no time for all.
+
+    The plain way is timed first with each number of threads. One thread that is not worth it there is not tried in the
+    other ways, nor are several that are hopeless there.
+    """
+    plain = ways[0]
+    by_threads = [way for way in ways if way == plain.replace(threads=way.threads)]
+    found = _in_turns(by_threads, model, inputs, expected={plain: each}, end=end, turns=TRIAL_TURNS)
+    if len(found) < len(by_threads):
+        return found, []
+    enough = {way.threads: found[way] for way in by_threads if found[way] <= HOPELESS * min(found.values())}
+    if len(enough) > 1 and enough[1] >= WORTHWHILE * found[plain]:
+        del enough[1]
+    rest = [way for way in ways if way not in by_threads and way.threads in enough]
+    expected = {way: enough[way.threads] if enough[way.threads] < math.inf else each for way in rest}
+    found |= _in_turns(rest, model, inputs, expected=expected, end=end, turns=TRIAL_TURNS)
+    running = [way for way in (*by_threads, *rest) if way.threads in enough]
+    return found, running if len(found) == len(by_threads) + len(rest) else []
 
 
 def _in_turns(
@@ -405,7 +432,7 @@ def _in_turns(
         for way in ways:
             if shortest.get(way) == math.inf:
                 continue
-            slowest = max((seconds for seconds in shortest.values() if seconds < math.inf), default=expected[ways[0]])
+            slowest = max((seconds for seconds in shortest.values() if seconds < math.inf), default=0.0)
             guess = shortest.get(way, expected.get(way, slowest))
             if time.perf_counter() + guess * len(inputs) > end:
                 return shortest

@@ -151,7 +151,9 @@ PLAIN = ("fp32", "contiguous", 2)
         ({("bf16",): 1.4, ("channels_last",): 0.7, (): 1}, ("fp32", "channels_last", 2)),
         # Half precision has to save 5 % against the best full one, not only against the plain one.
         ({("bf16", "channels_last"): 0.58, ("channels_last",): 0.6, (): 1}, ("fp32", "channels_last", 2)),
-        ({("bf16", "channels_last", 1): 0.1, (): 1}, ("bf16", "channels_last", 1)),
+        # Where one thread saves too little to decide at once, every way is tried with both.
+        ({("bf16", "channels_last", 1): 0.1, (1,): 0.8, (): 1}, ("bf16", "channels_last", 1)),
+        ({("bf16", 2): 0.2, (1,): 0.8, (): 1}, ("bf16", "contiguous", 2)),
     ],
 )
 @pytest.mark.parametrize("each", [1e-5, 1e-3, 1e-2])
@@ -178,7 +180,7 @@ def test_only_what_the_hardware_computes_in_is_tried(monkeypatch):
     ],
 )
 def test_what_the_environment_fixes_is_not_tried_out(monkeypatch, name, value, tried):
-    steps = Steps(monkeypatch, {(): 0.001})
+    steps = Steps(monkeypatch, {(1,): 0.0008, (): 0.001})
     monkeypatch.setenv(name, value)
     steps.choose()
     assert {(way.precision, way.memory_format, way.threads) for way, _ in steps.asked} == tried
@@ -254,6 +256,14 @@ def test_what_is_left_is_timed_on_more_pictures(monkeypatch):
     timed = [(way, size) for way, size in steps.asked if size > device.FEWEST]
     assert {(way.precision, way.threads) for way, _ in timed} == {("bf16", 2)}
     assert min(size for _, size in timed) >= 8
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("one", "left"), [(0.99, {2}), (0.8, {1, 2}), (0.5, {1})])
+def test_numbers_of_threads_that_are_not_worth_it_are_tried_in_the_plain_way_only(monkeypatch, one, left):
+    steps = Steps(monkeypatch, {(1,): 0.01 * one, (): 0.01}, bf16=True)
+    steps.choose()
+    assert {way.threads for way, _ in steps.asked if way.precision == "bf16"} == left
 
 
 def test_where_full_precision_needs_too_much_memory_half_of_it_is_tried(monkeypatch):
