@@ -40,8 +40,10 @@ MEMORY_FORMATS: dict[str, torch.memory_format] = {
 MEASURING_SECONDS = 1.6  # what `choose` may spend on timing
 WORTHWHILE = 0.95  # a way of computing has to save 5 % of the time before it replaces a plainer one
 HOPELESS = 1.5  # a way that takes so many times as long as the best one is not timed again
-TURNS = 3  # how often each way should be timed at least, if there is time
+TURNS = 3  # turns for which there should be time with the pictures of the first round
 TRIAL_TURNS = 2  # after so many the hopeless ways leave; the first one is a warm-up
+FEW = 8  # below so many pictures a step takes most of its time for something else, which more of them share:
+SHARED = 0.5  # the part of its time per picture that each may take among twice as many or more
 MOST_TURNS = 20
 BUSY = 2  # cores are taken if several threads need so many times as long as one
 BUSY_TRIALS = 20  # products of matrices by which that is judged
@@ -140,8 +142,8 @@ def choose(task: tuple[nn.Module, Tensor] | None = None, *, precision: str = "au
 
     Without a task that way is the plain one: full precision, contiguous memory, torch's number of
     threads. With a task, training steps of a copy of the model are timed in turns, for less than two
-    seconds in all, on the task's own batch or as much of it as fits into that time, which is more
-    once the hopeless ways are out:
+    seconds in all: at first on as much of the task's own batch as fits into that time, and once the
+    hopeless ways are out, the others on more of it:
 
     - precision: "fp32", and a half precision where the hardware computes in it. On CUDA that is
       "bf16", or "fp16" on cards that only have that one; on a CPU it is "bf16", if it has units for
@@ -186,7 +188,7 @@ def choose(task: tuple[nn.Module, Tensor] | None = None, *, precision: str = "au
     except ValueError as error:
         names = "$CLSLAB_DEVICE, $CLSLAB_PRECISION, $CLSLAB_MEMORY_FORMAT and $CLSLAB_THREADS"
         raise ValueError(f"{error} (see {names})") from error
-    if task is None or task[1].ndim != 4:
+    if task is None or task[1].ndim != 4 or len(task[1]) == 0:
         return plain
     ways = _ways(plain, fixed)
     if any(way.threads != plain.threads for way in ways) and _threads_get_in_the_way(plain.threads):
@@ -325,16 +327,17 @@ def _fastest(ways: Sequence[Machine], model: nn.Module, inputs: Tensor) -> Machi
     devices = [torch.device(plain.device)] if plain.on_cuda else []
     with torch.random.fork_rng(devices=devices):
         copied = copy.deepcopy(model).to(plain.device)  # so that no statistic of the model moves
-        warming = _step_seconds(calm, copied, inputs[:FEWEST])
+        few = inputs[:FEWEST]
+        warming = _step_seconds(calm, copied, few)
         if plain.on_cuda:
             # Loading the libraries of CUDA takes seconds, which training then does not have to spend.
             end = time.perf_counter() + MEASURING_SECONDS
         # A step that took long is not made twice just to know how long it takes when it is warm.
         slow = warming > MEASURING_SECONDS / 10
-        step = warming if slow else _step_seconds(calm, copied, inputs[:FEWEST])
+        step = warming if slow else _step_seconds(calm, copied, few)
         share = (end - time.perf_counter()) / (TURNS * len(ways))  # of the time, for one step
-        count = max(FEWEST, int(share / step * FEWEST))
-        seconds = _in_rounds(ways, copied, inputs, count=count, each=step / FEWEST, end=end)
+        count = min(len(inputs), max(len(few), int(share / step * len(few))))
+        seconds = _in_rounds(ways, copied, inputs, count=count, calm=(calm, step / len(few)), end=end)
     return _worthwhile(ways, seconds)
 
 
@@ -364,53 +367,67 @@ def _threads_get_in_the_way(threads: int) -> bool:
 
 
 def _in_rounds(
-    ways: Sequence[Machine], model: nn.Module, inputs: Tensor, *, count: int, each: float, end: float
+    ways: Sequence[Machine],
+    model: nn.Module,
+    inputs: Tensor,
+    *,
+    count: int,
+    calm: tuple[Machine, float],
+    end: float,
 ) -> dict[Machine, float]:
     """Seconds per picture in each way that there was time for, at first with `count` pictures in a step.
 
     A few pictures show which ways are hopeless, and not which of the others is the fastest on a whole batch. So those
-    have the time that is left to themselves, with more pictures in a step if that is enough for twice as many.
+    have the time that is left to themselves, with more pictures in a step if that is enough for twice as many. What is
+    hopeless is infinitely slow from then on: what few pictures took is not compared with what many take. `calm` is the
+    plain way with the fewest threads, and what it took on the fewest pictures.
     """
-    found, running = _first_round(ways, model, inputs[:count], each=each, end=end)
-    while len(running) > 1:
+    found, running = _first_round(ways, model, inputs[:count], calm=calm, end=end)
+    if not running:
+        return found
+    while True:
         running = [way for way in running if found[way] <= HOPELESS * min(found[way] for way in running)]
-        # What a step takes besides its pictures is shared by more of them: half the time each is a careful guess.
-        round_of_one = TRIAL_TURNS * sum(found[way] / 2 for way in running)
-        more = min(len(inputs), int((end - time.perf_counter()) / round_of_one))
-        if more < 2 * count:
+        expected = {way: found[way] * (SHARED if count < FEW else 1) for way in running}
+        more = min(len(inputs), int((end - time.perf_counter()) / (TRIAL_TURNS * sum(expected.values()))))
+        if len(running) == 1 or more < 2 * count:
             break
-        expected = {way: found[way] / 2 for way in running}
-        times = _in_turns(running, model, inputs[:more], expected=expected, end=end, turns=TRIAL_TURNS)
-        if len(times) < len(running):  # not all on as many pictures: no comparison
-            return found
+        times, turns = _in_turns(running, model, inputs[:more], expected=expected, end=end, turns=TRIAL_TURNS)
+        # One whole turn is enough: every way has been warm before. Without one, what fewer pictures said stands.
+        if turns == 0 or min(times.values()) == math.inf:
+            break
         found, count = found | times, more
     if len(running) > 1:
-        times = _in_turns(running, model, inputs[:count], expected=found, end=end, turns=MOST_TURNS)
+        times, _ = _in_turns(running, model, inputs[:count], expected=found, end=end, turns=MOST_TURNS)
         found |= {way: min(seconds, found[way]) for way, seconds in times.items()}
-    return found
+    return {way: found[way] if way in running else math.inf for way in found}
 
 
 def _first_round(
-    ways: Sequence[Machine], model: nn.Module, inputs: Tensor, *, each: float, end: float
+    ways: Sequence[Machine], model: nn.Module, inputs: Tensor, *, calm: tuple[Machine, float], end: float
 ) -> tuple[dict[Machine, float], list[Machine]]:
     """Seconds per picture of the ways, and those to go on with; none, if there was no time for all.
 
-    The plain way is timed first with each number of threads. One thread that is not worth it there is not tried in the
+    The plain way comes first, with each number of threads. One thread that is not worth it there is not tried in the
     other ways, nor are several that are hopeless there.
     """
-    plain = ways[0]
+    plain, (calmest, each) = ways[0], calm
     by_threads = [way for way in ways if way == plain.replace(threads=way.threads)]
-    found = _in_turns(by_threads, model, inputs, expected={plain: each}, end=end, turns=TRIAL_TURNS)
-    if len(found) < len(by_threads):
-        return found, []
+    # On the fewest pictures the way with one thread was timed already, and of a large network that took long.
+    known = {calmest: each} if calmest != plain and len(inputs) <= FEWEST else {}
+    missing = [way for way in by_threads if way not in known]
+    times, _ = _in_turns(missing, model, inputs, expected=dict.fromkeys(missing, each), end=end, turns=TRIAL_TURNS)
+    found = known | times
+    if len(times) < len(missing):
+        return times, []
     enough = {way.threads: found[way] for way in by_threads if found[way] <= HOPELESS * min(found.values())}
     if len(enough) > 1 and enough[1] >= WORTHWHILE * found[plain]:
         del enough[1]
     rest = [way for way in ways if way not in by_threads and way.threads in enough]
     expected = {way: enough[way.threads] if enough[way.threads] < math.inf else each for way in rest}
-    found |= _in_turns(rest, model, inputs, expected=expected, end=end, turns=TRIAL_TURNS)
+    times, _ = _in_turns(rest, model, inputs, expected=expected, end=end, turns=TRIAL_TURNS)
+    found |= times
     running = [way for way in (*by_threads, *rest) if way.threads in enough]
-    return found, running if len(found) == len(by_threads) + len(rest) else []
+    return found, running if len(times) == len(rest) else []
 
 
 def _in_turns(
@@ -421,23 +438,26 @@ def _in_turns(
     expected: Mapping[Machine, float],
     end: float,
     turns: int,
-) -> dict[Machine, float]:
-    """Seconds per picture in each way that there was time for: the shortest, as other processes disturbed it least.
+) -> tuple[dict[Machine, float], int]:
+    """Seconds per picture in each way that there was time for, and the number of whole turns.
 
-    `expected` is what it may be, at least for the first way; others are expected to be like the slowest before them. A
-    way for which there is not enough memory is infinitely slow, and not tried again.
+    Of each way the shortest time counts, as other processes disturbed it least. If a way takes longer than expected, so
+    may those after it. One for which there is not enough memory is infinitely slow, and not tried again.
     """
     shortest: dict[Machine, float] = {}
-    for _ in range(turns):
+    longer = 1.0
+    for turn in range(turns):
         for way in ways:
             if shortest.get(way) == math.inf:
                 continue
-            slowest = max((seconds for seconds in shortest.values() if seconds < math.inf), default=0.0)
-            guess = shortest.get(way, expected.get(way, slowest))
+            guess = shortest.get(way, longer * expected[way])
             if time.perf_counter() + guess * len(inputs) > end:
-                return shortest
-            shortest[way] = min(_step_seconds(way, model, inputs) / len(inputs), shortest.get(way, math.inf))
-    return shortest
+                return shortest, turn
+            seconds = _step_seconds(way, model, inputs) / len(inputs)
+            if seconds < math.inf:
+                longer = max(longer, seconds / expected[way])
+            shortest[way] = min(seconds, shortest.get(way, math.inf))
+    return shortest, turns
 
 
 def _worthwhile(ways: Sequence[Machine], seconds: Mapping[Machine, float]) -> Machine:

@@ -247,15 +247,59 @@ def test_a_way_that_is_hopeless_is_not_timed_again(monkeypatch):
     assert len(steps.asked) == 6, "and with one way left there is nothing more to find out"
 
 
+@pytest.mark.parametrize("batch", [64, 4096])
+def test_with_one_way_left_there_is_nothing_more_to_find_out(monkeypatch, batch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    steps = Steps(monkeypatch, {("channels_last",): 0.0005, (): 0.001})
+    assert steps.choose(batch)[1] == "channels_last"
+    assert len(steps.asked) == 6
+
+
+def few_and_many(few, many):
+    """Seconds per picture in a step of few pictures, and of eight or more."""
+    return lambda count: few if count < 8 else many
+
+
 @pytest.mark.usefixtures("two_threads")
-def test_what_is_left_is_timed_on_more_pictures(monkeypatch):
+@pytest.mark.parametrize(
+    ("channels_last", "contiguous"),
+    [
+        (few_and_many(0.010, 0.006), 0.008),  # one turn is all there is time for
+        (few_and_many(0.010, 0.003), few_and_many(0.008, 0.004)),
+    ],
+)
+def test_what_is_left_is_timed_on_more_pictures(monkeypatch, channels_last, contiguous):
     """Of a large network there is time for two pictures at first, and on two the wrong format is ahead."""
-    formats = {("bf16", "channels_last", 2): lambda count: 0.010 if count < 8 else 0.006, ("bf16", 2): 0.008}
-    steps = Steps(monkeypatch, formats | {(1,): 0.03, (): 0.02}, bf16=True)
+    table = {("bf16", "channels_last", 2): channels_last, ("bf16", 2): contiguous, (1,): 0.03, (): 0.02}
+    steps = Steps(monkeypatch, table, bf16=True)
     assert steps.choose() == ("bf16", "channels_last", 2)
     timed = [(way, size) for way, size in steps.asked if size > device.FEWEST]
     assert {(way.precision, way.threads) for way, _ in timed} == {("bf16", 2)}
     assert min(size for _, size in timed) >= 8
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_if_more_pictures_take_much_more_there_is_no_time_for_them(monkeypatch):
+    table = {("bf16", "channels_last", 2): few_and_many(0.010, 0.012), ("bf16", 2): few_and_many(0.008, 0.015)}
+    assert Steps(monkeypatch, table | {(1,): 0.03, (): 0.02}, bf16=True).choose() == ("bf16", "contiguous", 2)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_few_pictures_took_is_not_compared_with_what_many_take(monkeypatch):
+    """One thread is not worth it on few pictures; that several take longer on many does not bring it back."""
+    rising = {(2,): lambda count: 0.0100 if count < 30 else 0.0109, (1,): 0.0098}
+    assert Steps(monkeypatch, rising).choose(256) == PLAIN
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_if_no_way_can_take_more_pictures_few_of_them_decide(monkeypatch):
+    table = {
+        ("bf16", "channels_last", 2): lambda count: math.inf if count > 8 else 0.006,
+        ("bf16", 2): lambda count: math.inf if count > 8 else 0.008,
+        (1,): 0.03,
+        (): 0.02,
+    }
+    assert Steps(monkeypatch, table, bf16=True).choose() == ("bf16", "channels_last", 2)
 
 
 @pytest.mark.usefixtures("two_threads")
@@ -264,6 +308,22 @@ def test_numbers_of_threads_that_are_not_worth_it_are_tried_in_the_plain_way_onl
     steps = Steps(monkeypatch, {(1,): 0.01 * one, (): 0.01}, bf16=True)
     steps.choose()
     assert {way.threads for way, _ in steps.asked if way.precision == "bf16"} == left
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("two_pictures", [0.1, 0.3, 0.5])
+def test_of_a_large_network_the_precisions_are_tried_before_the_time_is_up(monkeypatch, two_pictures):
+    each = two_pictures / 2
+    steps = Steps(monkeypatch, {("bf16", 2): each / 4, (1,): each, (): each / 2}, bf16=True)
+    assert steps.choose()[0] == "bf16"
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("batch", [0, 1, 2, 3])
+def test_tiny_batches_are_timed_as_they_are(monkeypatch, batch):
+    steps = Steps(monkeypatch, {("channels_last",): 0.01, (): 0.02})
+    assert steps.choose(batch)[1] == ("channels_last" if batch else "contiguous")
+    assert all(size <= batch for _, size in steps.asked)
 
 
 def test_where_full_precision_needs_too_much_memory_half_of_it_is_tried(monkeypatch):
