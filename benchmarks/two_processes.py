@@ -111,7 +111,7 @@ class Workers:
 
 def main() -> None:
     chosen = interleaved.arguments(__doc__)
-    pairs, steps = (3, 2) if chosen.quick else (21, 10)
+    pairs, steps = (3, 2) if chosen.quick else (21, 20)
     one, two = choose().replace(threads=1), choose().replace(threads=2)
     with Workers(2, together=True) as joined, Workers(2, together=False) as apart:
 

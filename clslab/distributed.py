@@ -134,8 +134,11 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
 def start_sum_over_ranks(tensor: Tensor) -> Callable[[], Tensor]:
     """Begin the sum of a tensor over all processes, and go on; what is returned waits for it, and can be called again.
 
-    Processes that meet wait for the slowest, and which one that is changes from moment to moment. So what is asked for
-    early and needed late costs less than what is asked for when it is needed.
+    Processes that meet wait for the slowest, and which one that is changes from moment to moment. What is asked for
+    early and needed late need not wait for anybody.
+
+    All processes have to begin their sums in the same order as all other exchanges. The sum is not to be changed: every
+    call returns the same tensor.
 
     Args:
         tensor: as for `sum_over_ranks`.

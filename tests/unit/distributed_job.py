@@ -257,11 +257,25 @@ def failing(folder):
     train.fit(start(plain_net), *batch_loaders(), SGD, machine=MACHINE, on_epoch=stumble)
 
 
+def failing_in_a_step(folder):
+    """Process 1 makes a mistake in its second step, when the number of the step's items is under way."""
+    steps = []
+
+    def stumble(outputs, targets):
+        steps.append(len(outputs))
+        if len(steps) == 2 and distributed.world().rank == 1:
+            raise ValueError("process 1 stumbles")
+        return nn.functional.cross_entropy(outputs, targets)
+
+    train.fit(start(plain_net), *batch_loaders(), SGD, machine=MACHINE, criterion=stumble)
+
+
 def main():
     torch.set_num_threads(1)
     name, folder = sys.argv[1], Path(sys.argv[2])
     with distributed.joined() as here:
-        found = {"everything": everything, "failing": failing}[name](folder)
+        jobs = {"everything": everything, "failing": failing, "failing in a step": failing_in_a_step}
+        found = jobs[name](folder)
         torch.save(found, folder / f"rank-{here.rank}.pt")
 
 

@@ -117,7 +117,7 @@ class Steps:
         self.now, self.seconds, self.asked = 0.0, seconds, []
         monkeypatch.setattr(device.time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(device, "_step_seconds", self.step)
-        monkeypatch.setattr(device, "_cpu_has_bf16", lambda: bf16)
+        monkeypatch.setattr(device, "cpu_has_bf16", lambda: bf16)
         monkeypatch.setattr(device, "_threads_get_in_the_way", lambda threads: busy)
 
     def step(self, machine, model, inputs):
@@ -363,7 +363,7 @@ def test_on_cuda_half_precision_is_what_the_card_computes_in(monkeypatch, has, h
 )
 def test_bf16_units_of_a_cpu_are_recognised(monkeypatch, capabilities, has):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    assert device._cpu_has_bf16() is has
+    assert device.cpu_has_bf16() is has
 
 
 def test_bf16_units_are_recognised_by_older_versions_of_torch(monkeypatch):
@@ -371,12 +371,12 @@ def test_bf16_units_are_recognised_by_older_versions_of_torch(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     for has in (True, False):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has=has: has)
-        assert device._cpu_has_bf16() is has
+        assert device.cpu_has_bf16() is has
 
 
 def test_measuring_leaves_model_threads_and_random_numbers_alone(monkeypatch):
     monkeypatch.setattr(device, "MEASURING_SECONDS", 0.3)
-    monkeypatch.setattr(device, "_cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(device, "cpu_has_bf16", lambda: True)
     model = nn.Sequential(SmallCNN(2), nn.Dropout())
     before, random, threads = copy.deepcopy(model.state_dict()), torch.get_rng_state(), torch.get_num_threads()
     choose((model, torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))))

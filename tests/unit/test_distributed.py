@@ -295,8 +295,9 @@ def test_what_would_go_wrong_is_refused(what, words, two):
         assert words in found["refused"][what]
 
 
-def test_an_error_in_one_process_ends_the_other(tmp_path):
-    (first, _, said), (second, _, error) = ended(start("failing", tmp_path, 2))
+@pytest.mark.parametrize("job_name", ["failing", "failing in a step"])
+def test_an_error_in_one_process_ends_the_other(tmp_path, job_name):
+    (first, _, said), (second, _, error) = ended(start(job_name, tmp_path, 2))
     assert first != 0
     assert second != 0
     assert "ValueError: process 1 stumbles" in error
