@@ -20,7 +20,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -128,35 +128,11 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     Args:
         tensor: of equal shape and type in every process; not changed.
     """
-    return start_sum_over_ranks(tensor)()
-
-
-def start_sum_over_ranks(tensor: Tensor) -> Callable[[], Tensor]:
-    """Begin the sum of a tensor over all processes, and go on; what is returned waits for it, and can be called again.
-
-    Processes that meet wait for the slowest, and which one that is changes from moment to moment. What is asked for
-    early and needed late need not wait for anybody.
-
-    All processes have to begin their sums in the same order as all other exchanges. The sum is not to be changed: every
-    call returns the same tensor.
-
-    Args:
-        tensor: as for `sum_over_ranks`.
-
-    >>> total = start_sum_over_ranks(torch.tensor(3.0))
-    >>> total()
-    tensor(3.)
-    """
     if world().world_size == 1:
-        return lambda: tensor
+        return tensor
     total = tensor.detach().to(_device(), copy=True)
-    work = dist.all_reduce(total, async_op=True)
-
-    def summed() -> Tensor:
-        work.wait()
-        return total.to(tensor.device)
-
-    return summed
+    dist.all_reduce(total)
+    return total.to(tensor.device)
 
 
 def gather(value: Value) -> list[Value]:
@@ -234,6 +210,8 @@ class ShardSampler(Sampler[int]):
     >>> [list(ShardSampler(7, batch_size=2, rank=rank, world_size=2)) for rank in (0, 1)]
     [[0, 1, 4, 5], [2, 3, 6]]
     """
+
+    even_until_last = True  # see `even_steps`
 
     def __init__(
         self,
@@ -327,6 +305,19 @@ def check_in_step(train: Iterable[Any]) -> None:
     counts = gather(len(train) if isinstance(train, Sized) else None)
     if len(set(counts)) > 1:
         raise ValueError(f"the processes have {counts} training batches; give each the same number")
+
+
+def even_steps(train: Iterable[Any]) -> int:
+    """Number of steps, from the first of an epoch, in which every process has equally many items.
+
+    A `BatchLoader`, or a `DataLoader` with a `ShardSampler`, gives each process a full batch in all steps but the last,
+    so nobody has to ask. Of another loader this is not known, which is 0.
+
+    Args:
+        train: a loader that `check_in_step` has found to give all processes equally many batches.
+    """
+    known = any(getattr(part, "even_until_last", False) for part in parts_of_loader(train))
+    return max(0, len(train) - 1) if known and isinstance(train, Sized) else 0
 
 
 # ------------------------------------------------------------------------------------------ models

@@ -186,17 +186,16 @@ def train_epoch(state: TrainingState, loader: Iterable[Any], epoch: int) -> Eval
     Taught in chapter 2.
     """
     tally, watch = Tally(loader), DivergenceWatch(epoch, state.machine)
-    for batch in loader:
+    for step, batch in enumerate(loader):
         inputs, targets = state.machine.place(batch)
-        weighed = state.weigher(len(inputs))  # in one process: the mean loss as it is
         state.optimizer.zero_grad(set_to_none=True)
         with state.machine.autocast(), state.first_draws():
             outputs = _forward(state.network, inputs)
             loss = state.criterion(outputs, targets)
         watch.look(loss, state.optimizer)
-        state.scaler.scale(weighed(loss)).backward()  # the scale is 1 but for fp16
+        state.scaler.scale(state.weighed(loss, len(inputs), step)).backward()  # the scale is 1 but for fp16
         if isinstance(state.optimizer, SAM):
-            _second_pass(state, inputs, targets, state.optimizer, weighed)
+            _second_pass(state, inputs, targets, state.optimizer, step)
         if state.recipe.clip_norm is not None:
             state.scaler.unscale_(state.optimizer)
             clip_grad_norm_(state.model.parameters(), state.recipe.clip_norm)
@@ -214,9 +213,7 @@ def train_epoch(state: TrainingState, loader: Iterable[Any], epoch: int) -> Eval
 
 
 # [second-pass]
-def _second_pass(
-    state: TrainingState, inputs: Tensor, targets: Targets, optimizer: SAM, weighed: Callable[[Tensor], Tensor]
-) -> None:
+def _second_pass(state: TrainingState, inputs: Tensor, targets: Targets, optimizer: SAM, step: int) -> None:
     """Put the gradients at the top of SAM's climb in the place of those of the first pass; the weights return.
 
     Same batch, same random draws, and batch norm does not count it. What follows in the loop (clipping, the scaler's
@@ -225,7 +222,7 @@ def _second_pass(
     with optimizer.uphill(), frozen_statistics(state.model):
         with state.machine.autocast():
             loss = state.criterion(_forward(state.network, inputs), targets)
-        state.scaler.scale(weighed(loss)).backward()
+        state.scaler.scale(state.weighed(loss, len(inputs), step)).backward()
 
 
 # [/second-pass]

@@ -172,6 +172,7 @@ class TrainingState:
         model: in train mode, on the machine.
         network: the model for training's forward passes; where several processes train it, wrapped so that each
             backward pass averages their gradients.
+        even_steps: the first steps of an epoch in which all processes have equally many items.
         criterion: called with outputs and targets; the mean loss of the batch.
         optimizer: over the parameters that require a gradient.
         scheduler: advanced once per `clslab.schedule.unit`; `None` for a constant learning rate.
@@ -186,6 +187,7 @@ class TrainingState:
 
     model: nn.Module
     network: nn.Module
+    even_steps: int
     criterion: Callable[[Any, Any], Tensor]
     optimizer: Optimizer
     scheduler: LRScheduler | None
@@ -232,6 +234,7 @@ class TrainingState:
         return cls(
             model,
             network,
+            distributed.even_steps(train),
             criterion,
             optimizer,
             scheduler,
@@ -257,19 +260,23 @@ class TrainingState:
                 return
             yield epoch
 
-    def weigher(self, count: int) -> Callable[[Tensor], Tensor]:
-        """What weighs the mean loss of a step's `count` items by their share in the items of all processes.
+    def weighed(self, loss: Tensor, count: int, step: int) -> Tensor:
+        """The mean loss of `count` items, weighed by their share in the step's items of all processes.
 
         The processes' gradients are averaged with equal weights, and the last batch of an epoch may give one of them an
-        item more. How many items there are in all is asked here and needed after the forward pass, so that nobody waits
-        for the answer. A single process gets its loss back as it is.
+        item more. To ask the others how many they have is a meeting at which the first waits for the last, so it is
+        done only where it is not known (`distributed.even_steps`). A single process gets its loss back as it is.
+
+        Args:
+            loss: the mean over this process's items.
+            count: how many these are.
+            step: number of the step in its epoch, from 0.
         """
         size = distributed.world().world_size
-        if size == 1:
-            return lambda loss: loss
-        own = torch.tensor(float(count), device=self.machine.device)
-        everyone = distributed.start_sum_over_ranks(own)
-        return lambda loss: loss * (own * size / everyone())
+        if size == 1 or step < self.even_steps:
+            return loss
+        own = torch.tensor(float(count), device=loss.device)
+        return loss * (own * size / distributed.sum_over_ranks(own))
 
     def first_draws(self) -> contextlib.AbstractContextManager[None]:
         """For the forward pass that SAM repeats: random draws that can be drawn again. Without SAM nothing happens."""

@@ -177,19 +177,6 @@ def read_at_once(folder):
     return found
 
 
-def begun(folder):
-    """A sum that process 1 begins only when process 0 is past the beginning of it, asked for twice."""
-    rank, past = distributed.world().rank, folder / "past-the-beginning"
-    until = time.monotonic() + 60
-    while rank == 1 and not past.exists():
-        if time.monotonic() > until:
-            raise TimeoutError("process 0 waits at the beginning of the sum")
-        time.sleep(0.01)
-    total = distributed.start_sum_over_ranks(torch.tensor([1.0, rank]))
-    past.touch()
-    return total().tolist(), total().tolist()
-
-
 def message(function, *arguments, **options):
     """The message of the error that a call raises."""
     try:
@@ -230,7 +217,6 @@ def everything(folder):
         "gathered": distributed.gather(f"rank {here.rank}"),
         "agreed": distributed.agreed(f"rank {here.rank}"),
         "sum": distributed.sum_over_ranks(torch.tensor([1.0, here.rank])),
-        "sum, begun before": begun(folder),
         "epochs logged": len(logged),
         "same": same_as_one(),
         "again": again(),
@@ -258,7 +244,7 @@ def failing(folder):
 
 
 def failing_in_a_step(folder):
-    """Process 1 makes a mistake in its second step, when the number of the step's items is under way."""
+    """Process 1 makes a mistake in its second step, while the other is on its way to the exchange."""
     steps = []
 
     def stumble(outputs, targets):

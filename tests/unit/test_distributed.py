@@ -9,9 +9,10 @@ from pathlib import Path
 import distributed_job as job
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from clslab import distributed
-from clslab.data.loading import BatchLoader
+from clslab.data.loading import BatchLoader, DevicePrefetcher
 from clslab.distributed import ShardSampler
 
 JOB = Path(job.__file__)
@@ -110,7 +111,6 @@ def test_one_process_is_alone():
         assert here == distributed.World()
     tensor = torch.ones(2)
     assert distributed.sum_over_ranks(tensor) is tensor
-    assert distributed.start_sum_over_ranks(tensor)() is tensor
     assert distributed.gather(3) == [3]
     assert distributed.agreed(3) == 3
     model = torch.nn.Linear(1, 1)
@@ -197,6 +197,44 @@ def test_a_wrapped_loader_is_known_as_divided():
         distributed.is_divided(Wrapped(BatchLoader(images, targets, batch_size=4, world_size=2)))
 
 
+def counts_of(batch, size, world_size, drop_last, kind):
+    """Items in each batch of each process, and the loader of the first."""
+    loaders = []
+    for rank in range(world_size):
+        shared = {"batch_size": batch, "drop_last": drop_last, "shuffle": True}
+        own = {"rank": rank, "world_size": world_size}
+        if kind == "batches":
+            images, targets = torch.zeros(size, 1, 2, 2, dtype=torch.uint8), torch.zeros(size, dtype=torch.long)
+            loaders.append(BatchLoader(images, targets, mean=(0,), std=(1,), **shared, **own))
+        else:
+            sampler = distributed.ShardSampler(size, **shared, **own)
+            loaders.append(DataLoader(torch.arange(size), batch_size=batch, sampler=sampler))
+    firsts = [[batch if kind == "items" else batch[1] for batch in loader] for loader in loaders]
+    return [[len(first) for first in own] for own in firsts], loaders[0]
+
+
+@pytest.mark.parametrize("kind", ["batches", "items"])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_in_all_steps_but_the_last_every_process_has_equally_many_items(kind, drop_last, world_size, batch):
+    for size in range(world_size * batch if drop_last else world_size, 35):
+        counts, loader = counts_of(batch, size, world_size, drop_last, kind)
+        even = distributed.even_steps(loader)
+        assert even == max(0, len(counts[0]) - 1)
+        assert all(len(set(step)) == 1 for step in list(zip(*counts, strict=True))[:even])
+
+
+def test_of_a_loader_that_does_not_say_how_it_is_divided_nothing_is_known():
+    class Divided(list):
+        world_size = 2
+
+    assert distributed.even_steps(Divided([1, 2, 3])) == 0
+    images, targets = job.pictures()
+    prefetched = DevicePrefetcher(BatchLoader(images, targets, batch_size=10), "cpu")
+    assert distributed.even_steps(prefetched) == 5
+
+
 # ----------------------------------------------------------------------------------- two processes
 
 
@@ -206,7 +244,6 @@ def test_each_knows_itself_and_the_others(two):
         assert found["gathered"] == ["rank 0", "rank 1"]
         assert found["agreed"] == "rank 0"
         assert found["sum"].tolist() == [2, 1]
-        assert found["sum, begun before"] == ([2, 1], [2, 1])
 
 
 @pytest.mark.parametrize("name", [f"{loaders} {recipe}" for loaders in job.LOADERS for recipe in job.RECIPES])

@@ -94,6 +94,8 @@ class BatchLoader:
     [[0.0, 1.0], [2.0, 3.0], [4.0]]
     """
 
+    even_until_last = True  # over several processes; see `clslab.distributed.even_steps`
+
     def __init__(
         self,
         images: Tensor,
