@@ -31,6 +31,7 @@ def chosen(scores: dict[Any, tuple[float, float]]) -> Any:
 
 ROWS = {
     "cifar100/ladder-tuning": ("ladder_tuning", "ladder"),
+    "cifar100/ladder-long-tuning": ("ladder_long_tuning", "ladder_long"),
     "cifar100/optimizers-tuning": ("optimizers_tuning", "optimizers"),
     "cifar100/models-tuning": ("models_tuning", "models"),
     "cifar100/tail-100-tuning": ("long_tail_tuning", "long_tail"),
