@@ -1,9 +1,10 @@
-"""How fast one network trains in another memory format, another precision, compiled, or all of these.
+"""How fast a network trains in another memory format, another precision, compiled, or all of these.
 
 The first way is always full precision in contiguous memory, step by step as Python says it. Seconds of it over
 seconds of the other way, pair by pair: above 1 the other way is faster. There is no aim; what helps depends on the
-processor. A processor without units for bf16 imitates it. Compiling takes place before anything is timed, its seconds
-are reported; it needs a C++ compiler, and without one it is left out, which the notes then say.
+processor, and on the network: MobileNet's convolutions look at one channel each. A processor without units for bf16
+imitates it. Compiling takes place before anything is timed, its seconds are reported; it needs a C++ compiler, and
+without one it is left out, which the notes then say.
 
     python benchmarks/settings.py [--quick] [--record]
 """
@@ -72,11 +73,23 @@ def main() -> None:
             ways[name]()
         compiling = round(time.perf_counter() - started, 1)
     reference = Steps(model, plain, steps=steps)
+    ratios = {f"plain over {name}": interleaved.compare(reference, way, pairs=pairs) for name, way in ways.items()}
+    # Kernels that look at one channel each: other code in every library, and little to multiply.
+    depthwise = models.create("mobilenet", num_classes=100)
+    reference = Steps(depthwise, plain, steps=steps)
+    for name, machine in {
+        "channels_last": plain.replace(memory_format="channels_last"),
+        "bf16": plain.replace(precision="bf16"),
+        "bf16, channels_last": fast,
+    }.items():
+        way = Steps(depthwise, machine, steps=steps)
+        ratios[f"plain over {name}, MobileNet"] = interleaved.compare(reference, way, pairs=pairs)
     interleaved.report(
         "settings",
-        {f"plain over {name}": interleaved.compare(reference, way, pairs=pairs) for name, way in ways.items()},
+        ratios,
         machine=plain,
-        notes=f"ResNet-9 of width 16, {BATCH} pictures of 32 x 32; plain is fp32, contiguous, not compiled; "
+        notes=f"ResNet-9 of width 16 or MobileNet, {BATCH} pictures of 32 x 32; plain is fp32, contiguous, "
+        "not compiled; "
         + (
             "no C++ compiler, so nothing was compiled"
             if compiling is None

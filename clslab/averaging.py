@@ -1,6 +1,6 @@
 """An average of the weights over the steps of a training, which is often better than any single step's.
 
-Taught in chapter 10.
+Taught in chapter 13.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class WeightAverage:
         ValueError: if `decay` is out of range.
 
     Source: Polyak and Juditsky (1992); the rising share is TensorFlow's `ExponentialMovingAverage`.
-    Taught in chapter 10.
+    Taught in chapter 13.
 
     >>> model = nn.Linear(1, 1)
     >>> average = WeightAverage(model, 0.9)

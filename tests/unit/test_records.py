@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 from sklearn.metrics import top_k_accuracy_score
 
 from clslab import metrics, records
@@ -130,3 +131,42 @@ def test_a_tie_that_rounding_made_does_not_move_the_true_class_to_the_front():
     assert again.probabilities[0, 0] == again.probabilities[0, 1]
     assert set(again.predicted) == {1}
     assert set(again.place) == set(found.place) == {1}
+
+
+def runs_with(*accuracies: float, fingerprint: str = "local") -> list[Run]:
+    """Runs of one recipe that reached these test accuracies, a seed each."""
+    made = [Run(Recipe(seed=seed), fingerprint, "f" * 64, ("a", "b"), {"test": 100}) for seed in range(len(accuracies))]
+    for run, accuracy in zip(made, accuracies, strict=True):
+        run.metrics["test"] = {"accuracy": accuracy}
+    return made
+
+
+def test_a_difference_over_seeds_is_welchs():
+    a, b = (0.31, 0.33, 0.35, 0.36), (0.30, 0.29, 0.34)
+    value, low, high = records.difference_over_seeds(runs_with(*a), runs_with(*b), confidence=0.9)
+    va, vb = (np.var(side, ddof=1) / len(side) for side in (a, b))
+    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
+    half = student.ppf(0.95, freedom) * np.sqrt(va + vb)
+    assert value == pytest.approx(np.mean(a) - np.mean(b))
+    assert (low, high) == pytest.approx((value - half, value + half))
+
+
+def test_a_difference_over_seeds_holds_nothing_where_there_is_nothing_as_often_as_it_says():
+    draw = np.random.default_rng(0)
+    scores = draw.normal(0.3, 0.01, (600, 2, 3))
+    intervals = [records.difference_over_seeds(runs_with(*a), runs_with(*b))[1:] for a, b in scores]
+    held = np.mean([low <= 0 <= high for low, high in intervals])
+    assert 0.93 < held < 0.985  # Welch's is a little too wide with three seeds; the ranges overlap in 90 % of cases
+
+
+def test_a_difference_over_seeds_without_a_spread_is_a_point():
+    assert records.difference_over_seeds(runs_with(0.5, 0.5), runs_with(0.25, 0.25)) == (0.25, 0.25, 0.25)
+
+
+def test_a_difference_over_seeds_needs_seeds_and_one_source():
+    with pytest.raises(ValueError, match="A has 1 seeds and B 2"):
+        records.difference_over_seeds(runs_with(0.5), runs_with(0.4, 0.3))
+    with pytest.raises(ValueError, match=r"confidence is 95"):
+        records.difference_over_seeds(runs_with(0.5, 0.4), runs_with(0.4, 0.3), confidence=95)
+    with pytest.raises(records.MixedSourcesError):
+        records.difference_over_seeds(runs_with(0.5, 0.4), runs_with(0.4, 0.3, fingerprint=records.STAND_IN))
