@@ -17,11 +17,13 @@ import multiprocessing
 import os
 import socket
 import traceback
+from functools import cache
 from multiprocessing.connection import Connection
 from types import TracebackType
 
 import interleaved
 import torch
+from torch import Tensor
 
 from clslab import distributed, models, seeds
 from clslab.data.loading import BatchLoader
@@ -33,15 +35,19 @@ EACH = 128  # pictures per step and process
 SETTINGS = Recipe(epochs=1, optimizer="sgd", optimizer_options={"momentum": 0.9, "nesterov": True}, lr=0.1)
 
 
+@cache
+def pictures(count: int) -> tuple[Tensor, Tensor]:
+    """Random pictures and their classes, made once in each process, before anything is timed."""
+    return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8), torch.randint(0, 100, (count,))
+
+
 def train(machine: Machine, batch_size: int, steps: int) -> None:
     """An epoch of ResNet-9 on random pictures: `steps` steps of `batch_size` pictures in all."""
     here = distributed.world()
     seeds.seed_everything(0)
     model = models.create("resnet9", num_classes=100, width=16)
-    images = torch.randint(0, 256, (batch_size * steps, 3, 32, 32), dtype=torch.uint8)
     batches = BatchLoader(
-        images,
-        torch.randint(0, 100, (len(images),)),
+        *pictures(batch_size * steps),
         batch_size=distributed.share_of(batch_size),
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
