@@ -6,7 +6,8 @@ Directly after a measured number stands a comment that a reader does not see:
     4.1 points <!-- run: debris/all vs debris/head, val accuracy -->
 
 Grammar: `run: NAME [vs NAME], [val|test] METRIC [STATISTIC] [, tol X]`. NAME is a run in
-`book/results`. METRIC is accuracy, balanced_accuracy, loss, seconds, n (pictures) or seeds.
+`book/results`. METRIC is accuracy, balanced_accuracy, ece (of runs with many classes), loss, seconds, n
+(pictures) or seeds.
 STATISTIC is mean (the default), sd, low or high, the ends of the interval; alone, it belongs to the
 accuracy. With `vs` the number is the difference of the two means, or an end of its paired interval.
 A number followed by % or "points" is 100 times the recorded one. Without `tol`, the number must be
@@ -29,7 +30,7 @@ from clslab.records import Run, difference, load_runs, results_table
 from clslab.stats import spread
 
 INTERVALS = ("accuracy", "balanced_accuracy")
-METRICS = (*INTERVALS, "loss", "seconds", "n", "seeds")
+METRICS = (*INTERVALS, "ece", "loss", "seconds", "n", "seeds")
 STATISTICS = ("mean", "sd", "low", "high")
 _MARKER = re.compile(r"<!--\s*run:(.*?)-->", re.DOTALL)
 _NUMBER = re.compile(r"([-+−–]?\d[\d,]*(?:\.\d+)?|[-+−–]?\.\d+)[*_]*\s*(%|points?|\w+)?[*_)]*\s*$")
@@ -109,7 +110,7 @@ def _marker(file: Path, line: int, body: str, before: str) -> Marker:
         file=file,
         line=line,
         stated=float(digits),
-        scale=100 if percent and metric in INTERVALS else 1,
+        scale=100 if percent and metric in (*INTERVALS, "ece") else 1,
         tolerance=float(parsed["tol"]) if parsed["tol"] else 0.5 * 10.0**-decimals,
         name=parsed["name"],
         other=parsed["other"],
@@ -159,6 +160,8 @@ def _value(marker: Marker, runs: Sequence[Run]) -> float:
         split: Any = marker.split
         table = results_table({marker.name: runs}, metric=metric, split=split)
         return float(table[marker.statistic].iloc[0])
+    if marker.metric == "ece" and any("ece" not in run.metrics[marker.split] for run in runs):
+        raise BookError(f"the run {marker.name!r} has no ece: it is kept where there are more than 20 classes.")
     values = [
         run.seconds_fit if marker.metric == "seconds" else run.metrics[marker.split][marker.metric] for run in runs
     ]

@@ -140,3 +140,20 @@ def test_a_lookup_that_disagrees_is_reported_for_the_page(small):
         raise BookError("there is no such run")
 
     assert "there is no such run" in numbers.problems(small, none)[0]
+
+
+def test_a_calibration_error_is_compared_in_points_where_it_is_kept(lookup, tmp_path):
+    probabilities = np.full((100, 30), 0.2 / 29)
+    targets = np.arange(100) % 30
+    probabilities[np.arange(100), (targets + (np.arange(100) >= 50)) % 30] = 0.8  # half of them right, and sure by 80 %
+    run = Run(Recipe(data="cifar100"), "local", "f" * 64, tuple(map(str, range(30))), {"train": 8})
+    run.record("test", Predictions.of(probabilities, targets, [f"item{i}" for i in range(100)]))
+    write_record(run.to_json(), record_path(tmp_path, "cifar100/sure", 0))
+    many = numbers.recorded(tmp_path)
+    assert numbers.compare(one("30.0 points <!-- run: cifar100/sure, test ece -->"), many) is None
+    wrong = numbers.compare(one("31.0 points <!-- run: cifar100/sure, test ece -->"), many)
+    assert wrong is not None
+    assert "says 30" in wrong
+    few = numbers.compare(one("30.0 points <!-- run: debris/head, test ece -->"), lookup)
+    assert few is not None
+    assert "more than 20 classes" in few
