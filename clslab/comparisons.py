@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from clslab.records import Run, Split, difference, load_runs
+from clslab.records import Run, Split, difference, difference_over_seeds, load_runs
 
 Verdict = Literal["helped", "no clear difference", "harmed", "one seed: no verdict", "not recorded yet"]
 
@@ -95,7 +95,9 @@ def measure(comparisons: Sequence[Comparison], directory: str | Path) -> pd.Data
     Returns:
         One row each, in their order: `what`, `page`, `gain`, `low` and `high` (fractions: the paired difference and
         its 95 % interval; nan where a run is not recorded), `seeds` (the smaller number of the two), `n` (test or
-        validation items), `verdict`, `reported` (the source's gain, nan without one), `source`, `differs`.
+        validation items), `verdict` by that interval, `by_t` ("yes" or "no" where there is a
+        verdict: does the interval of Student's t over the seeds lie on the same side of zero?), `reported` (the
+        source's gain, nan without one), `source`, `differs`.
 
     Raises:
         MixedSourcesError: if one side is on a stand-in and the other on real data.
@@ -115,12 +117,15 @@ def _runs(directory: Path, name: str) -> list[Run] | None:
 
 def _row(one: Comparison, with_: Sequence[Run] | None, without: Sequence[Run] | None) -> dict[str, Any]:
     row: dict[str, Any] = {"what": one.what, "page": one.page, "gain": float("nan"), "low": float("nan")}
-    row |= {"high": float("nan"), "seeds": 0, "n": 0, "verdict": "not recorded yet"}
+    row |= {"high": float("nan"), "seeds": 0, "n": 0, "verdict": "not recorded yet", "by_t": ""}
     if with_ and without and all(one.split in run.predictions for run in (*with_, *without)):
         gain, low, high = difference(with_, without, metric=one.metric, split=one.split)
         seeds = min(len(with_), len(without))
         said = verdict(low, high) if seeds > 1 else "one seed: no verdict"
         row |= {"gain": gain, "low": low, "high": high, "verdict": said}
+        if said in ("helped", "harmed"):
+            _, t_low, t_high = difference_over_seeds(with_, without, metric=one.metric, split=one.split)
+            row["by_t"] = "yes" if verdict(t_low, t_high) == said else "no"
         row |= {"seeds": seeds, "n": len(with_[0].predictions[one.split].ids)}
     row["reported"] = float("nan") if one.reported is None else one.reported[0] - one.reported[1]
     return row | {"source": one.source, "differs": one.differs}

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import tempfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_ind, ttest_rel
 
 from clslab import metrics, stats
 from clslab.recipe import Recipe
@@ -532,12 +533,13 @@ def difference_over_seeds(
     metric: str = "accuracy",
     split: Split = "test",
     confidence: float = 0.95,
+    same_networks: bool = False,
 ) -> tuple[float, float, float]:
-    """Difference A − B of two recipes with Welch's t interval over their seeds, the items taken as given.
+    """Difference A − B of two recipes with the interval of Student's t over their seeds, the items taken as given.
 
     A bootstrap over three seeds is too narrow: it knows no number outside the three. This interval pays for not
-    knowing the spread over seeds, by the quantile of Student's t, and says nothing about other items. With few seeds it
-    is wide. A difference that is clear by both may be called clear.
+    knowing the spread over seeds, by the quantile of Student's t (in Welch's form, so the two sides may spread
+    differently), and says nothing about other items. With few seeds it is wide.
 
     Args:
         runs_a: the runs of A, one per seed, two or more.
@@ -545,29 +547,84 @@ def difference_over_seeds(
         metric: a key of the scores of a split, such as "accuracy".
         split: "test" or "val".
         confidence: two-sided coverage in (0, 1).
+        same_networks: A and B are two ways to ask the same trained networks; the interval is that of the differences
+            seed by seed.
 
     Returns:
-        The difference of the means over seeds, and the lower and upper end of its interval; without any spread on
-        either side all three are the difference.
+        The difference of the means over seeds, and the lower and upper end of its interval. Recipes without any luck,
+        such as a probe that every seed fits alike, have no spread: then all three are the difference, which is no
+        evidence beyond that.
 
     Raises:
         MixedSourcesError: if one side is on a stand-in and the other on real data.
         KeyError: if the runs have no such score.
-        ValueError: if a side has one seed, or the confidence is out of range.
+        ValueError: if a side has one seed, or one seed twice, if the confidence is out of range, or, with
+            `same_networks`, if the seeds differ.
 
-    Source: Welch (1947), Biometrika 34. Taught in chapters 3 and 10.
+    Source: Welch (1947), Biometrika 34. Taught in chapter 10.
+
+    >>> runs = [Run(Recipe(seed=seed), "local", "", (), {}) for seed in (0, 1, 2)]
+    >>> for run, accuracy in zip(runs, (0.30, 0.32, 0.34), strict=True):
+    ...     run.metrics["test"] = {"accuracy": accuracy}
+    >>> [round(value, 3) for value in difference_over_seeds(runs, runs)]
+    [0.0, -0.045, 0.045]
     """
     _refuse_mixture([*runs_a, *runs_b])
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence!r}: pass a number in (0, 1), such as 0.95")
+    seeds_a, seeds_b = ([run.seed for run in runs] for runs in (runs_a, runs_b))
+    for side, seeds in (("A", seeds_a), ("B", seeds_b)):
+        if len(seeds) < 2 or len(set(seeds)) < len(seeds):
+            raise ValueError(f"{side} has the seeds {seeds}: a spread over seeds needs two or more, each once")
     a, b = (np.array([run.metrics[split][metric] for run in runs], dtype=float) for runs in (runs_a, runs_b))
-    if min(len(a), len(b)) < 2:
-        raise ValueError(f"A has {len(a)} seeds and B {len(b)}: a spread over seeds needs two or more on each side")
     value = float(a.mean() - b.mean())
-    if np.ptp(a) == np.ptp(b) == 0:
+    if same_networks and seeds_a != seeds_b:
+        raise ValueError("same_networks = True needs the same seeds in the same order on both sides; leave it out")
+    spread = np.ptp(a - b) if same_networks else max(np.ptp(a), np.ptp(b))
+    if spread == 0:
         return value, value, value
-    low, high = ttest_ind(a, b, equal_var=False).confidence_interval(confidence)
+    with warnings.catch_warnings():
+        # scipy warns of equal numbers; one side without any luck is a recipe like another.
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        found = ttest_rel(a, b) if same_networks else ttest_ind(a, b, equal_var=False)
+    low, high = found.confidence_interval(confidence)
     return value, float(low), float(high)
+
+
+def verdict(
+    interval: tuple[float, float, float],
+    runs_a: Sequence[Run],
+    runs_b: Sequence[Run],
+    *,
+    metric: Literal["accuracy", "balanced_accuracy"] = "accuracy",
+    split: Split = "test",
+    same_networks: bool = False,
+) -> str:
+    """What may be written about the difference of two recipes, in words.
+
+    A difference is called clear where two judges agree: its bootstrap interval over seeds and items, and Student's t
+    over the seeds (`difference_over_seeds`). Where only the bootstrap is clear of zero, more seeds would tell.
+
+    Args:
+        interval: the difference with its lower and upper end, as `difference` gives it.
+        runs_a: the runs of A, one per seed.
+        runs_b: the runs of B.
+        metric: what was compared.
+        split: where.
+        same_networks: A and B are two ways to ask the same trained networks.
+
+    Raises:
+        ValueError: as `difference_over_seeds` does.
+
+    Taught in chapter 10.
+    """
+    _, low, high = interval
+    if min(len(runs_a), len(runs_b)) < 2:
+        return "one seed: no verdict on the recipe"
+    if low <= 0 <= high:
+        return "no clear difference"
+    _, t_low, t_high = difference_over_seeds(runs_a, runs_b, metric=metric, split=split, same_networks=same_networks)
+    return "clear by the bootstrap, not by t" if t_low <= 0 <= t_high else "a clear difference"
 
 
 def is_stand_in(run: Run) -> bool:

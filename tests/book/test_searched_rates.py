@@ -58,6 +58,41 @@ def test_a_row_has_the_rate_that_its_search_chose(folder):
             assert row.lr == best, f"{way}: validation chose {best:g}"
 
 
+BORROWED = {
+    "plain": "shift-flip",
+    "smoothing": "cutmix",
+    "sam-half": "sam",
+    **dict.fromkeys(("erase-smoothing", "views", "wide", "together"), "erase"),
+}
+"""Rungs of the longer ladder that were not searched -> the rung whose rate they have, as the sweep file says."""
+
+
+def test_the_rungs_of_the_longer_ladder_have_a_rate_of_a_search():
+    rows = SweepFile.read(SWEEPS / "ladder_long.toml").recipes
+    rungs = {name.rpartition("/")[2]: recipe for name, recipe in rows.items()}
+    search = {
+        name.rpartition("/")[2].rpartition("-lr")[0]
+        for name in SweepFile.read(SWEEPS / "ladder_long_tuning.toml").recipes
+    }
+    assert set(rungs) == search | set(BORROWED)
+    for rung, lender in BORROWED.items():
+        assert rungs[rung].lr == rungs[lender].lr, f"{rung} has not the rate of {lender}"
+
+
+def test_no_rung_of_the_longer_ladder_is_recorded_before_its_search():
+    runs = load_runs(RESULTS, "cifar100/*")
+    tried: dict[str, list[float]] = {}
+    for name, found in runs.items():
+        if name.startswith("cifar100/ladder-long-tuning/"):
+            tried.setdefault(name.rpartition("/")[2].rpartition("-lr")[0], []).append(found[0].recipe.lr)
+    for name, found in runs.items():
+        if name.startswith("cifar100/ladder-long/"):
+            rung = name.rpartition("/")[2]
+            rates = tried.get(BORROWED.get(rung, rung), [])
+            assert rates, f"{name} is recorded, and no rate of it is"
+            assert min(rates) < found[0].recipe.lr < max(rates), f"{name}: its rate is at an end of {sorted(rates)}"
+
+
 def test_of_equal_accuracies_the_lower_loss_is_chosen():
     assert chosen({0.1: (0.97, 0.2), 0.3: (0.97, 0.1), 1.0: (0.96, 0.05)}) == 0.3
 

@@ -133,9 +133,9 @@ def test_a_tie_that_rounding_made_does_not_move_the_true_class_to_the_front():
     assert set(again.place) == set(found.place) == {1}
 
 
-def runs_with(*accuracies: float, fingerprint: str = "local") -> list[Run]:
+def runs_with(*accuracies: float, source: str = "local") -> list[Run]:
     """Runs of one recipe that reached these test accuracies, a seed each."""
-    made = [Run(Recipe(seed=seed), fingerprint, "f" * 64, ("a", "b"), {"test": 100}) for seed in range(len(accuracies))]
+    made = [Run(Recipe(seed=seed), source, "f" * 64, ("a", "b"), {"test": 100}) for seed in range(len(accuracies))]
     for run, accuracy in zip(made, accuracies, strict=True):
         run.metrics["test"] = {"accuracy": accuracy}
     return made
@@ -163,10 +163,44 @@ def test_a_difference_over_seeds_without_a_spread_is_a_point():
     assert records.difference_over_seeds(runs_with(0.5, 0.5), runs_with(0.25, 0.25)) == (0.25, 0.25, 0.25)
 
 
+def test_one_side_without_a_spread_leaves_the_other_sides():
+    a = np.array([0.51, 0.53, 0.56])
+    value, low, high = records.difference_over_seeds(runs_with(*a), runs_with(*[0.9344262295081968] * 3))
+    half = student.ppf(0.975, 2) * np.std(a, ddof=1) / np.sqrt(3)
+    assert (low, high) == pytest.approx((value - half, value + half))
+
+
 def test_a_difference_over_seeds_needs_seeds_and_one_source():
-    with pytest.raises(ValueError, match="A has 1 seeds and B 2"):
+    with pytest.raises(ValueError, match=r"A has the seeds \[0\]"):
         records.difference_over_seeds(runs_with(0.5), runs_with(0.4, 0.3))
+    with pytest.raises(ValueError, match=r"B has the seeds \[0, 0\]"):
+        records.difference_over_seeds(runs_with(0.5, 0.4), runs_with(0.5) * 2)
     with pytest.raises(ValueError, match=r"confidence is 95"):
         records.difference_over_seeds(runs_with(0.5, 0.4), runs_with(0.4, 0.3), confidence=95)
     with pytest.raises(records.MixedSourcesError):
-        records.difference_over_seeds(runs_with(0.5, 0.4), runs_with(0.4, 0.3, fingerprint=records.STAND_IN))
+        records.difference_over_seeds(runs_with(0.5, 0.4), runs_with(0.4, 0.3, source=records.STAND_IN))
+
+
+def test_a_difference_over_the_same_networks_is_that_of_the_pairs():
+    a, b = np.array([0.36, 0.33, 0.32]), np.array([0.34, 0.32, 0.30])
+    value, low, high = records.difference_over_seeds(runs_with(*a), runs_with(*b), same_networks=True)
+    half = student.ppf(0.975, 2) * np.std(a - b, ddof=1) / np.sqrt(3)
+    assert (value, low, high) == pytest.approx((np.mean(a - b), np.mean(a - b) - half, np.mean(a - b) + half))
+    assert records.difference_over_seeds(runs_with(*a), runs_with(*b))[1] < 0 < low  # the luck of training cancels
+    with pytest.raises(ValueError, match="same seeds"):
+        records.difference_over_seeds(runs_with(*a), runs_with(*b)[::-1], same_networks=True)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "interval", "said"),
+    [
+        ((0.5, 0.51, 0.52), (0.3, 0.31, 0.32), (0.2, 0.18, 0.22), "a clear difference"),
+        ((0.31, 0.34, 0.37), (0.30, 0.31, 0.32), (0.03, 0.01, 0.05), "clear by the bootstrap, not by t"),
+        ((0.31, 0.34, 0.37), (0.30, 0.31, 0.32), (0.03, -0.01, 0.05), "no clear difference"),
+        ((0.5,), (0.3, 0.31, 0.32), (0.2, 0.18, 0.22), "one seed: no verdict on the recipe"),
+    ],
+)
+def test_two_judges_have_to_agree_on_a_clear_difference(a, b, interval, said):
+    assert records.verdict(interval, runs_with(*a), runs_with(*b)) == said
+    flipped = (-interval[0], -interval[2], -interval[1])
+    assert records.verdict(flipped, runs_with(*b), runs_with(*a)) == said
