@@ -580,15 +580,7 @@ def difference_over_seeds(
     value = float(a.mean() - b.mean())
     if same_networks and seeds_a != seeds_b:
         raise ValueError("same_networks = True needs the same seeds in the same order on both sides; leave it out")
-    spread = np.ptp(a - b) if same_networks else max(np.ptp(a), np.ptp(b))
-    if spread == 0:
-        return value, value, value
-    with warnings.catch_warnings():
-        # scipy warns of equal numbers; one side without any luck is a recipe like another.
-        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
-        found = ttest_rel(a, b) if same_networks else ttest_ind(a, b, equal_var=False)
-    low, high = found.confidence_interval(confidence)
-    return value, float(low), float(high)
+    return value, *_by_t(a, b, confidence, paired=same_networks)
 
 
 def verdict(
@@ -630,6 +622,18 @@ def verdict(
 def is_stand_in(run: Run) -> bool:
     """Whether the run was made on generated pictures."""
     return run.source == STAND_IN
+
+
+def _by_t(a: NDArray[Any], b: NDArray[Any], confidence: float, *, paired: bool) -> tuple[float, float]:
+    """Student's t interval for the difference of two means; without any spread its ends are the difference."""
+    if (np.ptp(a - b) if paired else max(np.ptp(a), np.ptp(b))) == 0:
+        return float(a.mean() - b.mean()), float(a.mean() - b.mean())
+    with warnings.catch_warnings():
+        # scipy warns of equal numbers; one side without any luck is a recipe like another.
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        found = ttest_rel(a, b) if paired else ttest_ind(a, b, equal_var=False)
+    low, high = found.confidence_interval(confidence)
+    return float(low), float(high)
 
 
 def _refuse_mixture(runs: Sequence[Run]) -> None:
