@@ -72,7 +72,8 @@ def balanced_accuracy(targets: ArrayLike, predictions: ArrayLike) -> float:
 def macro_f1(targets: ArrayLike, predictions: ArrayLike) -> float:
     """Mean over classes of F1, the harmonic mean of precision and recall; a class never predicted counts as 0.
 
-    Only classes that occur among targets or predictions count. Taught in chapter 2.
+    Only classes that occur among targets or predictions count. It is the mean of the classes' own F1, not the F1 of the
+    mean precision and the mean recall, which is never lower (arXiv:1911.03347). Taught in chapter 12.
 
     >>> round(macro_f1([0, 0, 1, 1], [0, 1, 1, 1]), 4)
     0.7333

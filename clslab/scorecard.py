@@ -83,6 +83,7 @@ class Scorecard:
         n, right = len(found.targets), int(found.correct.sum())
         low, high = stats.wilson(right, n)
         told = [f"{self.split} accuracy: {right / n:.4f} (n = {n:,}; 95 % interval {low:.4f} to {high:.4f})"]
+        told.append(f"macro F1: {metrics.macro_f1(found.targets, found.predicted):.4f}")
         if len(self.classes) > 5:
             told.append(f"top-5 accuracy: {(found.place < 5).mean():.4f}")
         if self._coarse is not None:

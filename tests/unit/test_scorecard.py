@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.metrics import f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from clslab import metrics, stats
@@ -48,6 +49,9 @@ def test_the_lines_say_what_was_counted(card, found):
     low, high = stats.wilson(right, 600)
     told = f" {right / 600:.4f} (n = 600; 95 % interval {low:.4f} to {high:.4f})"
     assert line(card, "test accuracy:") == told
+    assert first_number(line(card, "macro F1:")) == pytest.approx(
+        f1_score(found.targets, found.predicted, average="macro"), abs=5e-5
+    )
     assert first_number(line(card, "top-5 accuracy:")) == pytest.approx(
         metrics.topk_accuracy(found.probabilities, found.targets, 5), abs=1e-4
     )
