@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -232,10 +232,18 @@ def restored(task: Task, checkpoint: str | Path) -> nn.Module:
     trained = model
     if isinstance(model, transfer.Transfer) and recipe.train_part == "head" and _on_features(task):
         trained = nn.Sequential(model.dropout, model.head)
-    # Without a validation set there are no best weights, and the last ones count.
-    weights = state["parts"]["best"]["weights"] or state["parts"]["model"]
-    for_loss(recipe, trained).load_state_dict(weights)
+    for_loss(recipe, trained).load_state_dict(_final_weights(state["parts"]))
     return model
+
+
+def _final_weights(parts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights that a training ended with: the best; where no epoch was chosen, the average or the last ones."""
+    if parts["best"]["weights"]:
+        return cast(Mapping[str, Any], parts["best"]["weights"])
+    average = parts.get("average", {})
+    if average.get("n_averaged", 0) > 0:
+        return {name.removeprefix("module."): value for name, value in average.items() if name.startswith("module.")}
+    return cast(Mapping[str, Any], parts["model"])
 
 
 def network_scorer(

@@ -274,9 +274,10 @@ def attempt(job: Job, execute: Callable[..., Run], shelf: Shelf | None = None) -
             with job.settings.in_force() as machine:
                 try:
                     run = execute(job.recipe, machine=machine, shelf=shelf or _shelf(), **job.options)
+                    body = run.to_json()  # refuses scores that are not finite
                 except Exception as error:  # noqa: BLE001 (whatever ends one run is recorded and must not end the others)
                     return _failed(job, error)
-            write_record(run.to_json(), job.record)
+            write_record(body, job.record)
             failure_path(job.record).unlink(missing_ok=True)
             return _recorded(job, run)
 

@@ -85,7 +85,7 @@ def register(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, with everything that is printed in the log file too."""
-    _check_log_path(args.log_file)
+    _check_log_path(args.log_file, args.checkpoint or args.resume)
     with copied_to(args.log_file, append=args.resume is not None):
         return _transfer(args)
 
@@ -126,11 +126,17 @@ def copied_to(path: Path, *, append: bool = False) -> Iterator[None]:
             raise
 
 
-def _check_log_path(path: Path) -> None:
+def _check_log_path(path: Path, checkpoint: Path | None) -> None:
     if path.is_dir():
         raise ValueError(f"LOGFILE {path} is a folder; name a file, such as {path / 'run.log'}")
     if path.suffix == ".pt":
         raise ValueError(f"LOGFILE {path} would be overwritten by the weights; end it in .log or .txt")
+    weights = path.with_suffix(".pt")
+    if checkpoint is not None and checkpoint.resolve() == weights.resolve():
+        raise ValueError(
+            f"the checkpoint {checkpoint} would be overwritten by the weights, which go to {weights}; give it, or "
+            "LOGFILE, another name"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
 
 

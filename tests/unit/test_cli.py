@@ -240,6 +240,9 @@ def test_wrong_options(divided, tmp_path, capsys):
 def test_a_log_file_that_cannot_be_one(divided, tmp_path, capsys):
     assert "is a folder" in fails(capsys, divided, tmp_path)
     assert "overwritten by the weights" in fails(capsys, divided, tmp_path / "log.pt")
+    for option in ("--checkpoint", "--resume"):
+        told = fails(capsys, divided, tmp_path / "run.log", option, tmp_path / "sub" / ".." / "run.pt")
+        assert "overwritten by the weights" in told
 
 
 def test_traceback_on_request(tmp_path):

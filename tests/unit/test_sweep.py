@@ -120,6 +120,21 @@ def test_a_failure_is_recorded_and_the_rest_goes_on(tmp_path, trainer):
     assert not failure.exists()
 
 
+def test_a_score_that_is_no_number_fails_its_run_and_not_the_sweep(tmp_path, trainer, monkeypatch):
+    def overflowed(run, *arguments, **keywords):
+        record(run, *arguments, **keywords)
+        if (run.recipe.lr, run.seed) == (0.1, 1):
+            run.metrics["val"]["loss"] = float("nan")
+
+    record = Run.record
+    monkeypatch.setattr(Run, "record", overflowed)
+    report, _ = sweep(tmp_path)
+    assert (report.failed, len(report.recorded)) == (["debris/head seed 1"], 3)
+    body = json.loads((tmp_path / "debris" / "head" / "seed-1.failed.json").read_text())
+    assert body["error"] == "ValueError"
+    assert not (tmp_path / "debris" / "head" / "seed-1.json").exists()
+
+
 def test_another_recipe_is_stale_and_left_alone(tmp_path, trainer):
     sweep(tmp_path)
     path = tmp_path / "debris" / "all" / "seed-0.json"

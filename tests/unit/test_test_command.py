@@ -93,6 +93,7 @@ RECIPES = {
     "a head on features": PHOTOS,
     "photographs": PHOTOS.replace(augment="crop-flip", train_part="all", model="small_cnn", model_options={}),
     "averaged weights": SMALL.replace(ema=0.5),
+    "averaged weights of the end": SMALL.replace(ema=0.9, choose_epoch=False),
     "log-probabilities of a head": PHOTOS.replace(loss="nll"),
 }
 
