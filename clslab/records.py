@@ -25,6 +25,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import ttest_ind, ttest_rel
 
 from clslab import metrics, stats
@@ -52,7 +54,8 @@ class Predictions:
 
     With up to 20 classes a record keeps every probability. With more it would be megabytes long (10,000 items of 100
     classes: 4 MB), so it keeps three numbers per item: `confidence`, `own` and `place`. Everything but the scores of
-    the other classes can be computed from them.
+    the other classes can be computed from them. They are kept in 16 bits: a probability below 3e-8 comes back as 0. The
+    scores of a run are taken before that.
 
     Attributes:
         probabilities: [N, C] float, rows that sum to 1. Of a record of more than 20 classes it is [N, 0].
@@ -457,7 +460,9 @@ def results_table(
     for name, runs in runs_by_name.items():
         correct, shared = _stacked(name, runs, split)
         mean, sd = stats.spread([run.metrics[split][metric] for run in runs])
-        _, low, high = stats.bootstrap(correct, **_resampling(shared, metric), confidence=confidence)
+        _, low, high = stats.bootstrap(
+            correct, **_resampling(shared.targets, shared.groups, metric), confidence=confidence
+        )
         rows.append(
             {
                 "name": name,
@@ -486,7 +491,8 @@ def difference(
 ) -> tuple[float, float, float]:
     """Difference A − B of two recipes with its paired bootstrap interval, over the items that both scored.
 
-    Items are matched by their names. Groups are resampled whole where they are recorded.
+    Items are matched by their names. Groups are resampled whole where they are recorded; where A and B group the items
+    differently, items that either of them keeps together stay together.
 
     Args:
         runs_a: the runs of A, one per seed.
@@ -508,17 +514,7 @@ def difference(
     Taught in chapters 3 and 13.
     """
     _refuse_mixture([*runs_a, *runs_b])
-    correct_a, a = _stacked("A", runs_a, split)
-    correct_b, b = _stacked("B", runs_b, split)
-    place_in_b = {one: index for index, one in enumerate(b.ids)}
-    rows_a = np.array([index for index, one in enumerate(a.ids) if one in place_in_b], dtype=np.int64)
-    if len(rows_a) == 0:
-        raise ValueError(f"the runs share no item of the {split} split; compare runs on the same data")
-    rows_b = np.array([place_in_b[a.ids[index]] for index in rows_a])
-    if not np.array_equal(a.targets[rows_a], b.targets[rows_b]):
-        raise ValueError("the runs give one item different true classes; compare runs with the same classes")
-    resampling = {key: value[rows_a] if key != "statistic" else value for key, value in _resampling(a, metric).items()}
-    asked_a, asked_b = correct_a[:, rows_a], correct_b[:, rows_b]
+    asked_a, asked_b, resampling = _on_shared_items(runs_a, runs_b, metric, split)
     if not same_networks:
         return stats.paired_bootstrap(asked_a, asked_b, **resampling, confidence=confidence)
     if [run.seed for run in runs_a] != [run.seed for run in runs_b]:
@@ -544,7 +540,8 @@ def difference_over_seeds(
     Args:
         runs_a: the runs of A, one per seed, two or more.
         runs_b: the runs of B.
-        metric: a key of the scores of a split, such as "accuracy".
+        metric: a key of the scores of a split, such as "accuracy". Where one side scored items that the other did not,
+            "accuracy" and "balanced_accuracy" are those of the items that both scored, and no other metric is known.
         split: "test" or "val".
         confidence: two-sided coverage in (0, 1).
         same_networks: A and B are two ways to ask the same trained networks; the interval is that of the differences
@@ -558,8 +555,8 @@ def difference_over_seeds(
     Raises:
         MixedSourcesError: if one side is on a stand-in and the other on real data.
         KeyError: if the runs have no such score.
-        ValueError: if a side has one seed, or one seed twice, if the confidence is out of range, or, with
-            `same_networks`, if the seeds differ.
+        ValueError: if a side has one seed, or one seed twice, if the confidence is out of range, if the sides share no
+            item, or, with `same_networks`, if the seeds differ.
 
     Source: Welch (1947), Biometrika 34. Taught in chapter 10.
 
@@ -572,15 +569,9 @@ def difference_over_seeds(
     _refuse_mixture([*runs_a, *runs_b])
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence!r}: pass a number in (0, 1), such as 0.95")
-    seeds_a, seeds_b = ([run.seed for run in runs] for runs in (runs_a, runs_b))
-    for side, seeds in (("A", seeds_a), ("B", seeds_b)):
-        if len(seeds) < 2 or len(set(seeds)) < len(seeds):
-            raise ValueError(f"{side} has the seeds {seeds}: a spread over seeds needs two or more, each once")
-    a, b = (np.array([run.metrics[split][metric] for run in runs], dtype=float) for runs in (runs_a, runs_b))
-    value = float(a.mean() - b.mean())
-    if same_networks and seeds_a != seeds_b:
-        raise ValueError("same_networks = True needs the same seeds in the same order on both sides; leave it out")
-    return value, *_by_t(a, b, confidence, paired=same_networks)
+    _check_seeds(runs_a, runs_b, same_networks=same_networks)
+    a, b = _scores(runs_a, runs_b, metric, split)
+    return float(a.mean() - b.mean()), *_by_t(a, b, confidence, paired=same_networks)
 
 
 def verdict(
@@ -624,6 +615,15 @@ def is_stand_in(run: Run) -> bool:
     return run.source == STAND_IN
 
 
+def _check_seeds(runs_a: Sequence[Run], runs_b: Sequence[Run], *, same_networks: bool) -> None:
+    seeds_a, seeds_b = ([run.seed for run in runs] for runs in (runs_a, runs_b))
+    for side, seeds in (("A", seeds_a), ("B", seeds_b)):
+        if len(seeds) < 2 or len(set(seeds)) < len(seeds):
+            raise ValueError(f"{side} has the seeds {seeds}: a spread over seeds needs two or more, each once")
+    if same_networks and seeds_a != seeds_b:
+        raise ValueError("same_networks = True needs the same seeds in the same order on both sides; leave it out")
+
+
 def _by_t(a: NDArray[Any], b: NDArray[Any], confidence: float, *, paired: bool) -> tuple[float, float]:
     """Student's t interval for the difference of two means; without any spread its ends are the difference."""
     if (np.ptp(a - b) if paired else max(np.ptp(a), np.ptp(b))) == 0:
@@ -662,14 +662,58 @@ def _stacked(name: str, runs: Sequence[Run], split: Split) -> tuple[NDArray[np.b
     return np.stack([run.predictions[split].correct for run in runs]), first
 
 
-def _resampling(shared: Predictions, metric: str) -> dict[str, Any]:
+def _on_shared_items(
+    runs_a: Sequence[Run], runs_b: Sequence[Run], metric: str, split: Split
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    """Correctness [seeds, N] of both sides on the items that both scored, and how these are to be resampled."""
+    correct_a, a = _stacked("A", runs_a, split)
+    correct_b, b = _stacked("B", runs_b, split)
+    place_in_b = {one: index for index, one in enumerate(b.ids)}
+    rows_a = np.array([index for index, one in enumerate(a.ids) if one in place_in_b], dtype=np.int64)
+    if len(rows_a) == 0:
+        raise ValueError(f"the runs share no item of the {split} split; compare runs on the same data")
+    rows_b = np.array([place_in_b[a.ids[index]] for index in rows_a])
+    if not np.array_equal(a.targets[rows_a], b.targets[rows_b]):
+        raise ValueError("the runs give one item different true classes; compare runs with the same classes")
+    groups = _kept_together(
+        *(None if side.groups is None else side.groups[rows] for side, rows in ((a, rows_a), (b, rows_b)))
+    )
+    return correct_a[:, rows_a], correct_b[:, rows_b], _resampling(a.targets[rows_a], groups, metric)
+
+
+def _kept_together(a: NDArray[Any] | None, b: NDArray[Any] | None) -> NDArray[Any] | None:
+    """Groups [N] in which any two items lie together that lie together in `a` or in `b`."""
+    if a is None or b is None:
+        return b if a is None else a
+    (names_a, of_a), (names_b, of_b) = (np.unique(groups, return_inverse=True) for groups in (a, b))
+    nodes = len(names_a) + len(names_b)  # a graph of both sides' groups, with an edge for each item
+    edges = coo_array((np.ones(len(a)), (of_a, len(names_a) + of_b)), shape=(nodes, nodes))
+    return connected_components(edges, directed=False)[1][of_a]
+
+
+def _scores(
+    runs_a: Sequence[Run], runs_b: Sequence[Run], metric: str, split: Split
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The scores [seeds] of both sides: the recorded ones, or of the items that both scored where one scored more."""
+    asked = [run.predictions[split].ids for run in (*runs_a, *runs_b) if split in run.predictions]
+    if all(set(ids) == set(asked[0]) for ids in asked):
+        a, b = (np.array([run.metrics[split][metric] for run in runs], dtype=float) for runs in (runs_a, runs_b))
+        return a, b
+    correct_a, correct_b, resampling = _on_shared_items(runs_a, runs_b, metric, split)
+    labels = resampling.get("labels", np.zeros(correct_a.shape[1]))
+    classes = [labels == one for one in np.unique(labels)]
+    a, b = (np.mean([one[:, of].mean(axis=1) for of in classes], axis=0) for one in (correct_a, correct_b))
+    return a, b
+
+
+def _resampling(targets: NDArray[np.int64], groups: NDArray[Any] | None, metric: str) -> dict[str, Any]:
     if metric not in ("accuracy", "balanced_accuracy"):
         raise ValueError(f'{metric!r} has no interval here; choose "accuracy" or "balanced_accuracy"')
     chosen: dict[str, Any] = {"statistic": "mean"}
     if metric == "balanced_accuracy":
-        chosen = {"statistic": "balanced", "labels": shared.targets}
-    if shared.groups is not None:
-        chosen["groups"] = shared.groups
+        chosen = {"statistic": "balanced", "labels": targets}
+    if groups is not None:
+        chosen["groups"] = groups
     return chosen
 
 

@@ -133,6 +133,59 @@ def test_a_tie_that_rounding_made_does_not_move_the_true_class_to_the_front():
     assert set(again.place) == set(found.place) == {1}
 
 
+def runs_that_said(right, *, groups=None, ids=None, targets=None) -> list[Run]:
+    """Two runs of one recipe, right [2, N] where it says so, on items of two classes in groups."""
+    made = []
+    for seed, of_seed in enumerate(np.asarray(right, dtype=bool)):
+        true = np.arange(len(of_seed)) % 2 if targets is None else np.asarray(targets)
+        scores = np.where((true == 1) == of_seed, 0.9, 0.1)
+        names = [f"item {index}" for index in (range(len(of_seed)) if ids is None else ids)]
+        run = Run(Recipe(seed=seed), "local", "f" * 64, ("a", "b"), {"test": len(of_seed)})
+        run.record("test", Predictions.of(np.stack([1 - scores, scores], axis=1), true, names, groups))
+        made.append(run)
+    return made
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
+def test_a_difference_does_not_ask_which_side_comes_first(metric):
+    """One side is grouped by pairs and the other by fours, or not at all: what either keeps together stays so."""
+    draw = np.random.default_rng(4)
+    right = draw.random((2, 2, 48)) < 0.6
+    fours, pairs = np.arange(48) // 4, np.arange(48) // 2
+    both_by_fours = [runs_that_said(side, groups=fours) for side in right]
+    expected = records.difference(*both_by_fours, metric=metric)
+    for groups in (pairs, None):
+        a, b = both_by_fours[0], runs_that_said(right[1], groups=groups)
+        assert records.difference(a, b, metric=metric) == pytest.approx(expected)
+        assert [-value for value in records.difference(b, a, metric=metric)] == pytest.approx(
+            [expected[0], expected[2], expected[1]], abs=0.03
+        )
+    # Neither grouping holds the other: chains of items, each tied to the next by one of the two, are one group.
+    shifted = (np.arange(48) + 1) // 2 % 24
+    one = records.difference(runs_that_said(right[0], groups=pairs), runs_that_said(right[1], groups=shifted))
+    assert one[0] == pytest.approx(np.mean(right[0]) - np.mean(right[1]))
+
+
+def test_what_is_kept_together():
+    kept = records._kept_together(np.array(["p", "p", "q", "r", "s"]), np.array([1, 2, 2, 3, 3]))
+    assert kept[0] == kept[1] == kept[2] != kept[3] == kept[4]
+    assert records._kept_together(None, None) is None
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
+def test_both_judges_look_at_the_same_items(metric):
+    """B scored items that A did not: Student's t is over what both scored, as the bootstrap is."""
+    draw = np.random.default_rng(5)
+    right = draw.random((2, 2, 60)) < 0.5
+    more = np.concatenate([right[1], np.ones((2, 40), dtype=bool)], axis=1)
+    a, narrow, wide = runs_that_said(right[0]), runs_that_said(right[1]), runs_that_said(more)
+    expected = records.difference_over_seeds(a, narrow, metric=metric)
+    assert records.difference_over_seeds(a, wide, metric=metric) == pytest.approx(expected)
+    assert records.difference(a, wide, metric=metric)[0] == pytest.approx(expected[0])
+    with pytest.raises(ValueError, match="has no interval here"):
+        records.difference_over_seeds(a, wide, metric="log_loss")
+
+
 def runs_with(*accuracies: float, source: str = "local") -> list[Run]:
     """Runs of one recipe that reached these test accuracies, a seed each."""
     made = [Run(Recipe(seed=seed), source, "f" * 64, ("a", "b"), {"test": 100}) for seed in range(len(accuracies))]
