@@ -6,7 +6,7 @@ Taught in chapter 2.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -143,11 +143,20 @@ def _of_this_process(path: Path, processes: Sequence[dict[str, Any]]) -> dict[st
     return processes[here.rank]
 
 
+def differences(saved: Recipe, asked: Recipe, *, free: Collection[str] = ()) -> str:
+    """The fields in which two recipes differ, in words, without those that may; empty if there are none.
+
+    >>> differences(Recipe(lr=0.1), Recipe(lr=0.2, seed=1), free=["seed"])
+    'lr 0.1 -> 0.2'
+    """
+    old, new = saved.to_dict(), asked.to_dict()
+    return ", ".join(
+        f"{name} {old[name]!r} -> {new[name]!r}" for name in old if old[name] != new[name] and name not in free
+    )
+
+
 def _check_same_recipe(path: Path, saved: Recipe, asked: Recipe) -> None:
     """Refuse another recipe, except for more epochs where no learning rate depends on their number."""
-    old, new = saved.to_dict(), asked.to_dict()
-    free = set() if asked.schedule == "cosine" else {"epochs"}
-    differing = [name for name in old if old[name] != new[name] and name not in free]
-    if differing:
-        changes = ", ".join(f"{name} {old[name]!r} -> {new[name]!r}" for name in differing)
+    changes = differences(saved, asked, free=() if asked.schedule == "cosine" else ("epochs",))
+    if changes:
         raise ValueError(f"{path} belongs to another recipe ({changes}); resume with the recipe it was made with")

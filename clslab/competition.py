@@ -279,13 +279,21 @@ def found(submissions: Path) -> dict[str, Path]:
 
     Raises:
         FileNotFoundError: if the folder is not there, or holds no submission.
+        ValueError: if one name has both a file and a folder.
     """
     if submissions.is_file():
         return {submissions.stem: submissions}
     if not submissions.is_dir():
         raise FileNotFoundError(f"there is no {submissions}; give a folder of submissions, or one file")
     files = {path.stem: path for path in submissions.glob("*.csv")}
-    files |= {path.parent.name: path for path in submissions.glob("*/submission.csv")}
+    folders = {path.parent.name: path for path in submissions.glob("*/submission.csv")}
+    twice = sorted(set(files) & set(folders))
+    if twice:
+        raise ValueError(
+            f"{submissions} holds two submissions of {_few(twice)}: a file and a folder, such as "
+            f"{files[twice[0]].name} and {twice[0]}/{folders[twice[0]].name}; keep the one that counts"
+        )
+    files |= folders
     if not files:
         raise FileNotFoundError(
             f"{submissions} holds no NAME.csv and no NAME/submission.csv; collect the hand-ins there"

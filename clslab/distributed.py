@@ -17,10 +17,11 @@ Taught in appendix A1.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -289,6 +290,37 @@ def is_divided(loader: Iterable[Any]) -> bool:
     return bool(sizes)
 
 
+def undivided(batches: Sequence[Value], loader: Iterable[Any]) -> list[Value]:
+    """What the processes made of the batches of a divided loader, in the order of the undivided one.
+
+    Args:
+        batches: one value per batch that this process was given; anything that can be pickled.
+        loader: what gave them. If it is not divided, every process has seen all of it already.
+
+    Raises:
+        ValueError: if the loader is divided for another number of processes than there are.
+
+    >>> undivided(["first", "second"], loader=[1, 2])
+    ['first', 'second']
+    """
+    if not is_divided(loader):
+        return list(batches)
+    steps = itertools.zip_longest(*([(batch,) for batch in own] for own in gather(batches)))
+    return [held[0] for step in steps for held in step if held is not None]
+
+
+def length_of(loader: Iterable[Any]) -> int | None:
+    """Batches of an epoch; `None` of a loader that does not know, such as a `DataLoader` over a stream.
+
+    >>> length_of([1, 2]), length_of(iter([1, 2]))
+    (2, None)
+    """
+    try:
+        return len(loader) if isinstance(loader, Sized) else None
+    except TypeError:  # a DataLoader has a length in name, and asks its dataset, which may have none
+        return None
+
+
 def check_in_step(train: Iterable[Any]) -> None:
     """Refuse a training loader with which the processes would wait for each other for ever.
 
@@ -302,7 +334,7 @@ def check_in_step(train: Iterable[Any]) -> None:
             f"the training loader is not divided, so each of the {world().world_size} processes would train on every "
             "item; take a BatchLoader with rank and world_size, or a DataLoader with a ShardSampler"
         )
-    counts = gather(len(train) if isinstance(train, Sized) else None)
+    counts = gather(length_of(train))
     if len(set(counts)) > 1:
         raise ValueError(f"the processes have {counts} training batches; give each the same number")
 
@@ -317,7 +349,7 @@ def even_steps(train: Iterable[Any]) -> int:
         train: a loader that `check_in_step` has found to give all processes equally many batches.
     """
     known = any(getattr(part, "even_until_last", False) for part in parts_of_loader(train))
-    return max(0, len(train) - 1) if known and isinstance(train, Sized) else 0
+    return max(0, (length_of(train) or 0) - 1) if known else 0
 
 
 # ------------------------------------------------------------------------------------------ models

@@ -25,7 +25,7 @@ Taught in chapter 15.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -136,14 +136,16 @@ def train_levels(
     if distributed.world().world_size > 1:
         raise ValueError("a network with a head per level is trained in one process; start it without torchrun")
     started = time.perf_counter()
-    first: list[dict[str, Any]] = []
+    first = _Epochs()
     seeds.seed_everything(recipe.seed)
     if recipe.hierarchy["mode"] == "two-stage":
         if task.resume is None:
-            first = _first_stage(task, model, batches)
+            first.records = _first_stage(task, model, batches)
         model.connect(plain, machine=task.machine)
-    history = _last_stage(task, model, batches, val)
+    history = _last_stage(task, model, batches, val, first)
     seconds = time.perf_counter() - started
+    if task.resume is not None:
+        seconds += sum(epoch["seconds"] for epoch in first.records)  # of the second stage `clslab.runs` sees to it
     scores = train.evaluate(model, val, machine=task.machine)
     assert isinstance(scores, list)  # the network gives a tuple
     probabilities = train.predict(model, val, machine=task.machine)[0][-1]
@@ -155,7 +157,7 @@ def train_levels(
         parameters_trained=sum(weights.numel() for weights in model.parameters() if weights.requires_grad),
         parameters_total=count_parameters(model),
         history=epochs_of(history),
-        notes=notes_of(history) | coarse | ({"first_stage": first} if first else {}),
+        notes=notes_of(history) | coarse | ({"first_stage": first.records} if first.records else {}),
         model=model,
     )
 
@@ -184,7 +186,9 @@ def _first_stage(task: Task, model: MultilayerNet, batches: Batches) -> list[dic
     return epochs_of(history)
 
 
-def _last_stage(task: Task, model: MultilayerNet, batches: Batches, val: Iterable[Any]) -> train.History:
+def _last_stage(
+    task: Task, model: MultilayerNet, batches: Batches, val: Iterable[Any], first: _Epochs
+) -> train.History:
     recipe = task.recipe
     criterion = loss_of(recipe, len(model.parts))
     if task.resume is not None:
@@ -207,7 +211,23 @@ def _last_stage(task: Task, model: MultilayerNet, batches: Batches, val: Iterabl
         resume=task.resume,
         log=task.log,
         tensorboard=task.tensorboard,
+        also={"first_stage": first} if recipe.hierarchy["mode"] == "two-stage" else None,
     )
+
+
+class _Epochs:
+    """The epochs of the first stage, which a checkpoint of the second one keeps."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epochs as plain data."""
+        return {"records": self.records}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.records = [dict(record) for record in state["records"]]
 
 
 class _CoarseTargets:

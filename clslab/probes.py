@@ -106,8 +106,7 @@ def fit_probe(
 
     Taught in chapter 5.
     """
-    if classifier not in CLASSIFIERS:
-        raise ValueError(f"classifier = {classifier!r} is unknown; choose one of {', '.join(CLASSIFIERS)}")
+    _check_classifier(classifier)
     x, y = np.asarray(features, dtype=np.float64), np.asarray(targets)
     val_x, val_y = np.asarray(val_features, dtype=np.float64), np.asarray(val_targets)
     if len(np.unique(y)) < 2:
@@ -127,9 +126,10 @@ def out_of_fold(
     groups: ArrayLike | None = None,
     folds: int = 5,
     seed: int = 0,
+    classifier: str = "logistic",
     strength: float = 0.01,
 ) -> Floats:
-    """Probabilities [N, C] of every item from a logistic probe that was not fitted to it: cross-validation.
+    """Probabilities [N, C] of every item from a linear probe that was not fitted to it: cross-validation.
 
     The items are dealt into folds; each fold is scored by a probe fitted to the others. With `groups`, a group lies in
     one fold as a whole, so that nothing of it was fitted to. Classes are shared out evenly in both cases.
@@ -140,14 +140,16 @@ def out_of_fold(
         num_classes: C of the data set.
         groups: [N] group of each item; None deals item by item.
         folds: number of folds, from 2 to the number of groups (or items).
-        seed: of the dealing.
-        strength: C of the logistic regression. It is fixed, for there is no split left to choose it on.
+        seed: of the dealing, and of the SVM's solver.
+        classifier: as for `fit_probe`.
+        strength: C of the classifier. It is fixed, for there is no split left to choose it on.
 
     Raises:
-        ValueError: if `folds` is out of range.
+        ValueError: if `folds` is out of range, or the classifier is unknown.
 
     Taught in chapter 4.
     """
+    _check_classifier(classifier)
     x, y = np.asarray(features, dtype=np.float64), np.asarray(targets)
     units = len(y) if groups is None else len(np.unique(np.asarray(groups)))
     if not 2 <= folds <= units:
@@ -158,7 +160,7 @@ def out_of_fold(
         dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(x, y, np.asarray(groups))
     probabilities = np.zeros((len(y), num_classes))
     for fitted, scored in dealt:
-        probe = Probe(_linear("logistic", strength, seed).fit(x[fitted], y[fitted]), num_classes, strength)
+        probe = Probe(_linear(classifier, strength, seed).fit(x[fitted], y[fitted]), num_classes, strength)
         probabilities[scored] = probe.probabilities(x[scored])
     return probabilities
 
@@ -188,6 +190,11 @@ def class_shares(targets: ArrayLike, num_classes: int) -> Floats:
     """
     counts = np.bincount(np.asarray(targets), minlength=num_classes)
     return counts / counts.sum()
+
+
+def _check_classifier(classifier: str) -> None:
+    if classifier not in CLASSIFIERS:
+        raise ValueError(f"classifier = {classifier!r} is unknown; choose one of {', '.join(CLASSIFIERS)}")
 
 
 def _linear(classifier: str, strength: float, seed: int) -> Pipeline:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from clslab import data, distributed, init, probes, seeds, sound_route, whole_batches
+from clslab import data, distributed, init, levels, probes, seeds, sound_route, whole_batches
 from clslab.checkpoint import read_checkpoint
 from clslab.data.augment import PRESETS
 from clslab.data.images import ImageDataset
@@ -38,6 +38,7 @@ from clslab.data.loading import loader
 from clslab.data.transforms import photo
 from clslab.device import Machine, choose
 from clslab.models import list_models, transfer
+from clslab.models.multilayer import MultilayerNet
 from clslab.models.small import SmallCNN
 from clslab.recipe import Recipe
 from clslab.records import Predictions
@@ -197,6 +198,8 @@ def before_training(task: Task) -> tuple[nn.Module, Iterable[Any], Machine]:
         batches = sound_route.training_batches(task, task.splits.train.subset(task.indices), model)
     elif whole_batches.takes_batches(recipe):
         model, batches = whole_batches.untrained(task), whole_batches.training_batches(task, machine)
+        if isinstance(model, MultilayerNet):
+            batches = levels.with_levels(batches, model.taxonomy)
     else:
         model, batches = _model(task), task.batches(task.augmented(), shuffle=True)
     seeds.seed_everything(recipe.seed)
@@ -410,9 +413,9 @@ def _probe(task: Task) -> Trained:
 
 
 def _cross_validation(task: Task) -> Trained:
-    """A logistic probe on training and validation pictures together, scored out of fold.
+    """A linear probe on training and validation pictures together, scored out of fold.
 
-    `model_options`: `folds`, and `split`, which is "random" or "grouped".
+    `model_options`: `folds`; `split`, which is "random" or "grouped"; `layer` and `classifier` as without folds.
     """
     options = task.recipe.model_options
     split = options.get("split", "grouped")
@@ -436,6 +439,7 @@ def _cross_validation(task: Task) -> Trained:
         groups=groups if split == "grouped" else None,
         folds=options["folds"],
         seed=task.recipe.seed,
+        classifier=options.get("classifier") or "logistic",
     )
     seconds = time.perf_counter() - started + sum(spent for _, spent in found)
 

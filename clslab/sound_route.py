@@ -272,9 +272,8 @@ def _train_folds(task: Task) -> Trained:
     for number, (learnt, held_out) in enumerate(_dealt(everything, recipe)):
         seeds.seed_everything(recipe.seed)
         model = untrained(task)
-        of_fold = _fit(
-            task, model, training_batches(task, everything.subset(learnt), model), everything.subset(held_out)
-        )
+        batches = training_batches(task, everything.subset(learnt), model)
+        of_fold = _fit(dataclasses.replace(task, indices=learnt), model, batches, everything.subset(held_out))
         probabilities[held_out] = of_fold.val_probabilities
         history += [epoch | {"fold": number} for epoch in of_fold.history]
         several.append(of_fold)
@@ -310,7 +309,7 @@ def _train_rare(task: Task) -> Trained:
         model = untrained(task)
         held_out = np.concatenate([np.flatnonzero(is_rare), asked])
         batches = training_batches(task, everything.subset(learnt), model)
-        of_class = _fit(task, model, batches, everything.subset(held_out))
+        of_class = _fit(dataclasses.replace(task, indices=learnt), model, batches, everything.subset(held_out))
         inputs = in_memory(everything, recipe, of_levels=False)[0]
         shown = SpectrogramBatches(inputs, torch.from_numpy(everything.targets), batch_size=_EVALUATED_AT_ONCE)
         _ask_coarse_heads(task, model, everything, np.flatnonzero(is_rare), of_heads)

@@ -12,9 +12,8 @@ Taught in chapter 2.
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +25,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from clslab import distributed
-from clslab.checkpoint import read_checkpoint
+from clslab.checkpoint import Stateful, read_checkpoint
 from clslab.device import Machine, Precision, Targets, borrowed, choose
 from clslab.optim import SAM, frozen_statistics
 from clslab.recipe import Recipe
@@ -139,26 +138,21 @@ def predict(model: nn.Module, loader: Iterable[Any], *, machine: Machine | None 
 
     Taught in chapter 2.
     """
-    batches: list[list[tuple[Tensor, Tensor]]] = []
-    several = False
+    answers: list[tuple[bool, list[tuple[Tensor, Tensor]]]] = []
     with borrowed(model, training=False, machine=machine) as machine:
         for batch in loader:
             inputs, targets = machine.place(batch)
             with machine.autocast():
                 outputs = model(inputs)
-            several = not isinstance(outputs, Tensor)
-            batches.append(
-                [(logits.float().softmax(dim=1).cpu(), target.cpu()) for logits, target in _levels(outputs, targets)]
-            )
-    if distributed.is_divided(loader):
-        # Step by step, the processes' batches in the order of their ranks: the order of the undivided loader.
-        everyone = distributed.gather((batches, several))
-        steps = itertools.zip_longest(*(own for own, _ in everyone))
-        batches = [batch for step in steps for batch in step if batch is not None]
-        several = any(one for _, one in everyone)
-    if not batches:
+            of_levels = [
+                (logits.float().softmax(dim=1).cpu(), target.cpu()) for logits, target in _levels(outputs, targets)
+            ]
+            answers.append((not isinstance(outputs, Tensor), of_levels))
+    answers = distributed.undivided(answers, loader)
+    if not answers:
         raise ValueError(EMPTY_LOADER)
-    levels = [list(zip(*level, strict=True)) for level in zip(*batches, strict=True)]
+    several = answers[0][0]
+    levels = [list(zip(*level, strict=True)) for level in zip(*(batch for _, batch in answers), strict=True)]
     probabilities = tuple(torch.cat(of_level[0]) for of_level in levels)
     targets_by_level = tuple(torch.cat(of_level[1]) for of_level in levels)
     if several:
@@ -244,6 +238,7 @@ def fit(
     patience: int | None = None,
     tensorboard: str | Path | None = None,
     progress: bool = False,
+    also: Mapping[str, Stateful] | None = None,
 ) -> History:
     """Train the parameters of a model that require a gradient, and leave it with its best weights.
 
@@ -267,6 +262,7 @@ def fit(
         patience: stop after this many epochs without a better validation accuracy.
         tensorboard: a folder for TensorBoard.
         progress: show a bar that counts epochs.
+        also: further parts that the checkpoint keeps and `resume` sets, by name.
 
     Returns:
         The history of all epochs, those before a resume included.
@@ -284,6 +280,7 @@ def fit(
     reports = Reports(log, tensorboard, progress=progress, epochs=recipe.epochs)
     with reports, borrowed(model, training=True, machine=machine):
         state = TrainingState.start(model, train, recipe, machine, criterion, optimizer)
+        state.checkpoint.parts |= also or {}
         if resume is not None:
             state.checkpoint.load(resume)
         _train_epochs(state, train, val, patience, reports, on_epoch, checkpoint)

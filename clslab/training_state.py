@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -338,11 +338,12 @@ def _steps(loader: Iterable[Any], recipe: Recipe) -> int:
     """Batches in an epoch, which a schedule in steps has to know."""
     if schedule.unit(recipe) == "epoch":
         return 1
-    if not isinstance(loader, Sized):
+    steps = distributed.length_of(loader)
+    if steps is None:
         raise ValueError(
             f"schedule {recipe.schedule!r} has to know how many batches an epoch has, and the "
             "loader has no length; give it one, or take schedule 'constant' without warmup"
         )
-    if len(loader) == 0:
+    if steps == 0:
         raise ValueError(EMPTY_LOADER)
-    return len(loader)
+    return steps

@@ -11,7 +11,10 @@ from clslab import recipes
 from clslab.recipe import Recipe
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from clslab.lr_finder import Spread
+    from clslab.routes import Task
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -64,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tested(recipe: Recipe, seeds: int, **options: Any) -> Spread:
     """A range test with each seed; all on the machine that was chosen for the first."""
-    from clslab import losses, optim
+    from clslab import optim
     from clslab.lr_finder import Spread, range_test
     from clslab.routes import Shelf, Task, before_training, training_indices
 
@@ -76,10 +79,25 @@ def _tested(recipe: Recipe, seeds: int, **options: Any) -> Spread:
         model, batches, machine = before_training(task)
         if seed == 0:
             print(f"machine: {machine.describe()}")
-        criterion, optimizer = losses.create(seeded, task.counts(), task.splits.taxonomy), optim.create(seeded, model)
+        criterion, optimizer = _criterion(task, model), optim.create(seeded, model)
         curves[seed] = range_test(model, optimizer, criterion, batches, machine=machine, **options)
         print(f"seed {seed}: {len(curves[seed].lrs)} of {options['steps']} steps, {_ending(curves[seed].stopped)}")
     return Spread(curves)
+
+
+def _criterion(task: Task, model: nn.Module) -> nn.Module:
+    """The loss that training would begin with."""
+    from clslab import levels, losses
+    from clslab.models.multilayer import MultilayerNet
+
+    if isinstance(model, MultilayerNet):
+        if task.recipe.hierarchy["mode"] == "two-stage":
+            raise ValueError(
+                'hierarchy.mode = "two-stage" trains two networks one after the other, and a range test has one; test '
+                'the rate of mode = "joint", which trains the same heads at once'
+            )
+        return levels.loss_of(task.recipe, len(model.parts))
+    return losses.create(task.recipe, task.counts(), task.splits.taxonomy)
 
 
 def _ending(stopped: str) -> str:

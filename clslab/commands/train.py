@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         if there and not args.resume:
             raise ValueError(f"{out} holds {' and '.join(there)} already; --resume goes on, --out takes another folder")
         if RECORD in there:
+            _check_same_run(out / RECORD, recipe)
             if distributed.is_writer():
                 print(f"finished before: {out / RECORD}")
             return 0
@@ -141,6 +142,19 @@ def _report(found: Run) -> None:
         low, high = wilson(round(scores["accuracy"] * n), n)
         print(f"{split} accuracy: {scores['accuracy']:.4f} (n = {n:,}; 95 % interval {low:.4f} to {high:.4f})")
     print(f"time: {found.seconds_fit:.1f} s of training, {found.seconds_total:.1f} s in all")
+
+
+def _check_same_run(record: Path, recipe: Recipe) -> None:
+    """Refuse to call a run finished that was made by another recipe."""
+    from clslab.checkpoint import differences
+    from clslab.records import read_record
+
+    different = differences(read_record(record).recipe, recipe)
+    if different:
+        raise ValueError(
+            f"{record} is the finished run of another recipe, it differs in {different}; give --out another folder, or "
+            "resume with the recipe as it was"
+        )
 
 
 def _check_options(args: argparse.Namespace, recipe: Recipe) -> None:

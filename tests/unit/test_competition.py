@@ -259,6 +259,14 @@ def test_a_student_checks_a_file_without_the_truth(hand_ins, tmp_path, capsys):
     assert "eve: not valid\n  - 5 of 200 ids are missing" in capsys.readouterr().out
 
 
+def test_two_submissions_of_one_name_are_refused(hand_ins, truth, tmp_path, capsys):
+    written(hand_ins / "ada" / "submission.csv", with_errors(3))
+    with pytest.raises(ValueError, match=r"two submissions of ada: .*ada\.csv and ada/submission\.csv; keep the one"):
+        competition.score(hand_ins, truth)
+    assert call("score", hand_ins, written(tmp_path / "truth.csv", LABELS.items())) == cli.EXIT_MISTAKE
+    assert "two submissions of ada" in capsys.readouterr().err
+
+
 def test_a_broken_truth_is_told(hand_ins, tmp_path, capsys):
     truth = written(tmp_path / "truth.csv", [*LABELS.items(), ("0000", "cat")])
     assert call("score", hand_ins, truth) == cli.EXIT_MISTAKE

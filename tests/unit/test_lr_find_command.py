@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from clslab import cli, data, losses, optim
@@ -105,6 +106,26 @@ def test_before_training_is_where_training_begins():
     assert curve.losses[0] == pytest.approx(history[0]["train_loss"], rel=1e-4)
 
 
+def test_several_levels_begin_with_the_weights_of_the_first_epoch():
+    rows = [[0.9, 0.1], [0.0, 1.0]]
+    tree = RECIPE.replace(hierarchy={"mode": "joint", "weights": rows, "starts": [0, 5]}, label_smoothing=0.1)
+    task = task_of(tree)
+    model, batches, _ = before_training(task)
+    inputs, targets = next(iter(batches))
+    with torch.no_grad():
+        outputs = model(inputs)
+        found = lr_find._criterion(task, model)(outputs, targets)
+    pairs = zip(outputs, targets.T, strict=True)
+    each = [torch.nn.functional.cross_entropy(*pair, label_smoothing=0.1) for pair in pairs]
+    assert found.item() == pytest.approx(0.9 * each[0].item() + 0.1 * each[1].item())
+
+
+def test_two_stages_have_no_single_range(recipe, tmp_path, capsys):
+    RECIPE.replace(hierarchy={"mode": "two-stage", "first_epochs": 1}).to_toml(tmp_path / "two.toml")
+    assert call(tmp_path / "two.toml", "--seeds", 1, "--steps", 10, "--out", tmp_path / "out") == cli.EXIT_MISTAKE
+    assert "trains two networks one after the other" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -113,6 +134,8 @@ def test_before_training_is_where_training_begins():
         {"mix": "mixup", "label_smoothing": 0.1},
         {"model": "small_cnn", "model_options": {"width": 4}, "loss": "nll"},
         {"model": "small_cnn", "model_options": {"width": 4}, "augment": "resize", "image_size": 16},
+        {"hierarchy": {"mode": "flat"}, "label_smoothing": 0.1},
+        {"hierarchy": {"mode": "joint", "weights": [[0.9, 0.1], [0, 1]], "starts": [0, 5]}},
         {
             "data": "debris",
             "model": "efficientnet_lite0",

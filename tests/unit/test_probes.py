@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.model_selection import StratifiedGroupKFold
 
 from clslab import probes
 
@@ -30,6 +31,29 @@ def test_keeping_groups_whole_takes_away_what_only_memory_knew() -> None:
     by_group = probes.out_of_fold(features, labels, num_classes=2, groups=group_of, strength=1.0)
     assert np.mean(by_item.argmax(axis=1) == labels) > 0.95
     assert np.mean(by_group.argmax(axis=1) == labels) < 0.8
+
+
+@pytest.mark.parametrize("classifier", probes.CLASSIFIERS)
+def test_out_of_fold_is_the_classifier_that_was_asked_for(classifier: str) -> None:
+    features, labels, group_of = _memory_task()
+    found = probes.out_of_fold(
+        features, labels, num_classes=2, groups=group_of, folds=4, seed=5, classifier=classifier, strength=0.1
+    )
+    for learnt, asked in StratifiedGroupKFold(4, shuffle=True, random_state=5).split(features, labels, group_of):
+        probe = probes.fit_probe(
+            *(features[learnt], labels[learnt], features[asked], labels[asked]),
+            num_classes=2,
+            classifier=classifier,
+            strengths=[0.1],
+            seed=5,
+        )
+        np.testing.assert_allclose(found[asked], probe.probabilities(features[asked]))
+
+
+def test_an_unknown_classifier_is_named() -> None:
+    features, labels, _ = _memory_task()
+    with pytest.raises(ValueError, match="classifier = 'knn' is unknown; choose one of logistic, svm"):
+        probes.out_of_fold(features, labels, num_classes=2, classifier="knn")
 
 
 def test_seed_decides_the_folds() -> None:

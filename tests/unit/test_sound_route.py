@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from clslab import metrics, probes, runs, sound_route
+from clslab import losses, metrics, probes, runs, sound_route
 from clslab.data import birds, load
 from clslab.data.sounds import SoundDataset
 from clslab.device import Machine
@@ -80,6 +80,21 @@ def test_folds_answer_every_recording_once(recorded, shelf):
     assert "test_opened" in run.notes
     assert {epoch["fold"] for epoch in run.history} == {0, 1, 2}
     assert "test" not in run.metrics
+
+
+def test_a_loss_that_weighs_classes_counts_what_is_learnt(recorded, shelf, monkeypatch):
+    counted = []
+    create = losses.create
+
+    def counting(recipe, counts, taxonomy):
+        counted.append(np.asarray(counts))
+        return create(recipe, counts, taxonomy)
+
+    monkeypatch.setattr(losses, "create", counting)
+    recorded(folds=3, epochs=0, loss="class-balanced")
+    everything = pooled(shelf.splits(BASE)).train
+    for counts, (learnt, _) in zip(counted, birds.folds(everything, count=3, seed=BASE.seed), strict=True):
+        assert counts.tolist() == np.bincount(everything.targets[learnt], minlength=len(counts)).tolist()
 
 
 def test_pooled_holds_every_clip_and_its_recording():

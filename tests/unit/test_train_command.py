@@ -117,6 +117,8 @@ def test_a_folder_is_not_overwritten(recipe, tmp_path, capsys):
     assert call(recipe, "--out", tmp_path / "one", "--resume") == 0
     assert "finished before" in capsys.readouterr().out
     assert (tmp_path / "one" / "log.txt").read_bytes() == before
+    assert call(recipe, "--out", tmp_path / "one", "--resume", "--set", "lr=0.5") == 2
+    assert "is the finished run of another recipe, it differs in lr 0.001 -> 0.5" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(recipe, tmp_path, capsys, monkeypatch):
@@ -216,6 +218,25 @@ def worker(launched, rank):
         return None
 
     return wait_for(find, f"the start of process {rank}")
+
+
+@pytest.mark.parametrize("part", ["head", "probe"])
+def test_two_processes_fit_to_the_features_of_all_pictures(part, tmp_path):
+    """Features are computed by both, each for its part, and what is fitted to them is that of one process."""
+    recipe = RECIPE.replace(model="resnet18", model_options={}, train_part=part, augment="resize", image_size=32)
+    recipe = recipe.replace(batch_size=1024, precision="fp32")  # one batch, so that their orders do not matter
+    recipe.to_toml(tmp_path / "stored.toml")
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    fixed = ("--threads", 1, "--memory-format", "contiguous")
+    assert call(tmp_path / "stored.toml", "--out", alone, *fixed) == 0
+    launched = torchrun(tmp_path / "stored.toml", "--out", together, *fixed)
+    _, errors = launched.communicate(timeout=TIMEOUT)
+    assert launched.returncode == 0, errors
+    one, two = (read_record(out / "run.json") for out in (alone, together))
+    for split in ("val", "test"):
+        assert two.predictions[split].ids == one.predictions[split].ids
+        assert two.predictions[split].probabilities == pytest.approx(one.predictions[split].probabilities, abs=2e-3)
+    assert two.notes["processes"] == 2
 
 
 def test_a_killed_process_ends_the_job_and_the_run_goes_on(tmp_path):

@@ -255,9 +255,15 @@ def test_a_loader_without_a_length_needs_a_schedule_that_does_not_count(net, dat
         def __iter__(self):
             return iter([dataset[:16]])
 
-    with pytest.raises(ValueError, match="the loader has no length"):
-        fit(net(), Stream(), None, RECIPE)
-    assert len(fit(net(), Stream(), None, RECIPE.replace(schedule="constant"))) == 3
+    class Items(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return (dataset[index] for index in range(16))
+
+    of_items = torch.utils.data.DataLoader(Items(), batch_size=16)  # has a length in name, and none when asked
+    for loader in (Stream(), of_items):
+        with pytest.raises(ValueError, match="the loader has no length"):
+            fit(net(), loader, None, RECIPE)
+        assert len(fit(net(), loader, None, RECIPE.replace(schedule="constant"))) == 3
 
 
 def test_no_epochs_change_nothing(net, loaders):
