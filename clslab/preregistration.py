@@ -32,6 +32,10 @@ _WORDS: dict[Verdict, str] = {
 }
 
 
+_FEW = 5
+"""Seeds below which a bootstrap over them is too narrow by more than a little (chapter 3)."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """What the runs say about a claim.
@@ -82,6 +86,11 @@ class Decision:
             told.append("one seed: this is about two trained networks, not about two recipes")
         elif self.unmoved:
             told.append(f"the seeds of {' and '.join(self.unmoved)} change no answer: they count as one training")
+        if 2 <= self.seeds < _FEW and len(self.unmoved) < 2:
+            told.append(
+                f"{self.seeds} seeds are few: on their side the interval is too narrow; ask Student's t as well "
+                "(clslab.records.difference_over_seeds)"
+            )
         if self.stand_in:
             told.append("on generated pictures: nothing is decided about real ones")
         told += [f"not as planned: {deviation}" for deviation in self.deviations]

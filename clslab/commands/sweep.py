@@ -90,7 +90,7 @@ def register(subparsers: Any) -> None:
         description="Records every run of a sweep file with every seed, one JSON file per run. It can be interrupted "
         "and called again: what is recorded is kept.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="sweep file, such as book/sweeps/debris.toml")
+    parser.add_argument("file", type=Path, metavar="FILE", help="sweep file, such as book/sweeps/features.toml")
     parser.add_argument(
         "--results", type=Path, metavar="DIR", help="folder of records; by default ../results beside the file's folder"
     )
@@ -180,7 +180,7 @@ def _sweep(arguments: argparse.Namespace, plan: SweepFile, directory: Path) -> S
 
 
 def results_beside(file: Path) -> Path:
-    """The folder of records that belongs to a sweep file: `book/results` for `book/sweeps/debris.toml`."""
+    """The folder of records that belongs to a sweep file: `book/results` for `book/sweeps/features.toml`."""
     return file.resolve().parent.parent / "results"
 
 

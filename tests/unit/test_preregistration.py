@@ -131,7 +131,19 @@ def test_seeds_that_change_nothing_are_one_training() -> None:
     assert found.lines()[2:] == [
         "expected were +25.0 points",
         "the seeds of baseline change no answer: they count as one training",
+        "2 seeds are few: on their side the interval is too narrow; ask Student's t as well "
+        "(clslab.records.difference_over_seeds)",
     ]
+
+
+def test_few_seeds_are_said_to_be_few_where_there_is_luck_in_them() -> None:
+    made = both(0.9, 0.6)
+    assert not any("are few" in line for line in plan().decide(made).lines())  # neither has any luck
+    many = {
+        name: [run(one.recipe.replace(seed=seed), 0.5 + seed / 50) for seed in range(5)]
+        for name, (one, _) in made.items()
+    }
+    assert not any("are few" in line for line in plan(seeds=range(5)).decide(many).lines())
 
 
 def test_runs_of_several_recipes_are_refused_by_name() -> None:
