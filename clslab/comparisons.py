@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from clslab.records import Run, Split, difference, difference_over_seeds, load_runs
+from clslab.records import Run, Split, difference, difference_over_seeds, load_runs, same_training
 
 Verdict = Literal["helped", "no clear difference", "harmed", "one seed: no verdict", "not recorded yet"]
 
@@ -119,12 +119,13 @@ def _row(one: Comparison, with_: Sequence[Run] | None, without: Sequence[Run] | 
     row: dict[str, Any] = {"what": one.what, "page": one.page, "gain": float("nan"), "low": float("nan")}
     row |= {"high": float("nan"), "seeds": 0, "n": 0, "verdict": "not recorded yet", "by_t": ""}
     if with_ and without and all(one.split in run.predictions for run in (*with_, *without)):
-        gain, low, high = difference(with_, without, metric=one.metric, split=one.split)
+        how: dict[str, Any] = {"metric": one.metric, "split": one.split, "same_networks": same_training(with_, without)}
+        gain, low, high = difference(with_, without, **how)
         seeds = min(len(with_), len(without))
         said = verdict(low, high) if seeds > 1 else "one seed: no verdict"
         row |= {"gain": gain, "low": low, "high": high, "verdict": said}
         if said in ("helped", "harmed"):
-            _, t_low, t_high = difference_over_seeds(with_, without, metric=one.metric, split=one.split)
+            _, t_low, t_high = difference_over_seeds(with_, without, **how)
             row["by_t"] = "yes" if verdict(t_low, t_high) == said else "no"
         row |= {"seeds": seeds, "n": len(with_[0].predictions[one.split].ids)}
     row["reported"] = float("nan") if one.reported is None else one.reported[0] - one.reported[1]

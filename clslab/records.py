@@ -522,6 +522,26 @@ def difference(
     return stats.bootstrap(asked_a.astype(float) - asked_b, **resampling, confidence=confidence)
 
 
+def same_training(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> bool:
+    """Whether two recipes differ only in how the same trained networks are asked, such as in one view or in ten.
+
+    Neither views nor an average of the weights change a training. So each seed of A has then seen, in every epoch, the
+    very training loss that this seed of B has seen, to the last bit; two trainings that differ in anything do not.
+
+    Args:
+        runs_a: the runs of A, one per seed.
+        runs_b: the runs of B.
+
+    Returns:
+        What `same_networks` of `difference` and `difference_over_seeds` may be. Runs without a history, such as probes,
+        tell nothing: False.
+
+    Taught in chapter 13.
+    """
+    a, b = ([(run.seed, [epoch["train_loss"] for epoch in run.history]) for run in runs] for runs in (runs_a, runs_b))
+    return a == b and all(losses for _, losses in a)
+
+
 def difference_over_seeds(
     runs_a: Sequence[Run],
     runs_b: Sequence[Run],

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from book.tools.pages import BookError, pages
-from clslab.records import Run, difference, load_runs, results_table
+from clslab.records import Run, difference, load_runs, results_table, same_training
 from clslab.stats import spread
 
 INTERVALS = ("accuracy", "balanced_accuracy")
@@ -140,7 +140,8 @@ def recorded(results: Path) -> Lookup:
         if marker.metric in INTERVALS:
             metric: Any = marker.metric
             split: Any = marker.split
-            ends = difference(first, load(marker.other), metric=metric, split=split)
+            other = load(marker.other)
+            ends = difference(first, other, metric=metric, split=split, same_networks=same_training(first, other))
             return dict(zip(("mean", "low", "high"), ends, strict=True))[marker.statistic]
         return _value(marker, first) - _value(marker, load(marker.other))
 

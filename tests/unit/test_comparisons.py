@@ -61,6 +61,14 @@ def test_gains_are_those_of_the_records(measured):
     assert row.n == len(runs[names[0]][0].predictions["test"].ids)
 
 
+def test_two_ways_to_ask_the_same_networks_are_compared_seed_by_seed(measured):
+    names = ("cifar100/ladder/views", "cifar100/ladder/erase")
+    a, b = (load_runs(RESULTS, name)[name] for name in names)
+    row = measured.iloc[[(one.with_, one.without) for one in LISTED].index(names)]
+    assert (row.gain, row.low, row.high) == difference(a, b, same_networks=True)
+    assert row.high - row.low < 0.6 * np.ptp(difference(a, b)[1:])
+
+
 def test_verdicts_follow_the_intervals(measured):
     several = measured[measured["seeds"] > 1]
     assert len(several) > 20, "the records of the book are there"

@@ -194,6 +194,20 @@ def runs_with(*accuracies: float, source: str = "local") -> list[Run]:
     return made
 
 
+def test_the_same_training_is_told_by_its_losses():
+    def trained(*losses, seeds=(0, 1)):
+        runs = [Run(Recipe(seed=seed), "local", "f" * 64, ("a", "b"), {}) for seed in seeds]
+        for run, first in zip(runs, losses, strict=True):
+            run.history[:] = [{"epoch": epoch, "train_loss": first / epoch} for epoch in (1, 2)]
+        return runs
+
+    assert records.same_training(trained(0.5, 0.6), trained(0.5, 0.6))
+    assert not records.same_training(trained(0.5, 0.6), trained(0.5, 0.6 + 1e-12))
+    assert not records.same_training(trained(0.5, 0.6), trained(0.5, 0.6, seeds=(0, 2)))
+    assert not records.same_training(trained(0.5, 0.6), trained(0.5, seeds=(0,)))
+    assert not records.same_training(runs_with(0.5, 0.6), runs_with(0.5, 0.6))  # without a history nothing is known
+
+
 def test_a_difference_over_seeds_is_welchs():
     a, b = (0.31, 0.33, 0.35, 0.36), (0.30, 0.29, 0.34)
     value, low, high = records.difference_over_seeds(runs_with(*a), runs_with(*b), confidence=0.9)

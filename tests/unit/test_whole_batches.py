@@ -54,6 +54,16 @@ def run(shelf):
     return runs.execute(QUICK, machine=CPU, shelf=shelf)
 
 
+def test_an_average_and_views_leave_the_training_as_it_is(run, shelf):
+    asked, another = (
+        runs.execute(QUICK.replace(**changes), machine=CPU, shelf=shelf, test=False)
+        for changes in ({"ema": 0.9, "tta": "flip-shift"}, {"label_smoothing": 0.0})
+    )
+    assert records.same_training([asked], [run])
+    assert not records.same_training([another], [run])
+    assert not np.array_equal(asked.predictions["val"].own, run.predictions["val"].own)
+
+
 def test_a_recipe_leaves_a_whole_record(run):
     assert run.sizes == {"train": 300, "val": 200, "test": 200}
     assert (run.opened_test, run.source, len(run.history)) == (1, "stand-in", 2)
