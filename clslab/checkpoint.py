@@ -78,6 +78,7 @@ class Checkpoint:
         """
         state = read_checkpoint(path)
         _check_same_recipe(Path(path), Recipe.from_dict(state["recipe"]), self.recipe)
+        _check_same_scaling(Path(path), state["machine"]["precision"], self.machine["precision"])
         own = _of_this_process(Path(path), state["processes"])
         generators = _generators(self.loader)
         if set(state["parts"]) != set(self.parts) or len(own["generators"]) != len(generators):
@@ -122,8 +123,10 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    if torch.cuda.is_available() and state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    for device, saved in enumerate(
+        state["cuda"][: torch.cuda.device_count()]
+    ):  # there may be fewer devices than before
+        torch.cuda.set_rng_state(saved, device)
 
 
 def _generators(loader: Iterable[Any]) -> list[torch.Generator]:
@@ -131,6 +134,12 @@ def _generators(loader: Iterable[Any]) -> list[torch.Generator]:
     generators = [getattr(part, "generator", None) for part in distributed.parts_of_loader(loader)]
     found = {id(each): each for each in generators if isinstance(each, torch.Generator)}
     return list(found.values())
+
+
+def _check_same_scaling(path: Path, saved: str, asked: str) -> None:
+    """Refuse to go on in fp16 from anything else, or the reverse: only fp16 has a scale of the loss to go on with."""
+    if (saved == "fp16") != (asked == "fp16"):
+        raise ValueError(f"{path} was trained in {saved}, and this run is in {asked}; resume with the same precision")
 
 
 def _of_this_process(path: Path, processes: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -110,14 +110,18 @@ class Machine:
         )
 
     def place(self, batch: Sequence[Any]) -> tuple[Tensor, Targets]:
-        """Inputs and targets of a batch on this device; further entries (`meta`) stay behind."""
-        inputs = batch[0].to(self.device, non_blocking=True)
+        """Inputs and targets of a batch on this device; further entries (`meta`) stay behind.
+
+        The program does not wait for a copy to a CUDA device, but it does for one from there to the CPU, which reads it
+        at once.
+        """
+        inputs = batch[0].to(self.device, non_blocking=self.on_cuda)
         if self.memory_format == "channels_last" and inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         targets = batch[1]
         if isinstance(targets, list | tuple):
-            return inputs, tuple(level.to(self.device, non_blocking=True) for level in targets)
-        return inputs, targets.to(self.device, non_blocking=True)
+            return inputs, tuple(level.to(self.device, non_blocking=self.on_cuda) for level in targets)
+        return inputs, targets.to(self.device, non_blocking=self.on_cuda)
 
     def replace(self, **changes: Any) -> Machine:
         """The same machine with some fields changed."""

@@ -38,7 +38,7 @@ from clslab.models import list_models
 from clslab.models.multilayer import MultilayerNet
 from clslab.models.transfer import BACKBONES
 from clslab.recipe import Recipe
-from clslab.task import Scorer, Task, Trained, count_parameters, epochs_of, notes_of
+from clslab.task import Scorer, Task, Trained, count_parameters, epochs_of, notes_of, probabilities_of
 from clslab.taxonomy import Taxonomy
 
 MODES = ("flat", "joint", "two-stage")
@@ -148,11 +148,11 @@ def train_levels(
         seconds += sum(epoch["seconds"] for epoch in first.records)  # of the second stage `clslab.runs` sees to it
     scores = train.evaluate(model, val, machine=task.machine)
     assert isinstance(scores, list)  # the network gives a tuple
-    probabilities = train.predict(model, val, machine=task.machine)[0][-1]
+    probabilities = probabilities_of(model, val, task.machine, views=recipe.tta)
     coarse = {"coarse_val_accuracy": [one.accuracy for one in scores[:-1]]} if len(scores) > 1 else {}
     return Trained(
         scorer=scorer,
-        val_probabilities=probabilities.numpy(),
+        val_probabilities=probabilities,
         seconds=seconds,
         parameters_trained=sum(weights.numel() for weights in model.parameters() if weights.requires_grad),
         parameters_total=count_parameters(model),

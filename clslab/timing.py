@@ -170,14 +170,15 @@ def profile_steps(
     Args:
         model: it is left as it is; what trains is a copy.
         loader: gives batches `(inputs, targets)`, as for `fit`. Random numbers that it draws from a generator of its
-            own are gone; torch's global generators are given back as they were.
+            own are gone; torch's global generators are given back as they were. It is told the epochs, as by `fit`, and
+            holds to the last of them: in a loop of your own call its `set_epoch` before you go on.
         recipe: loss, optimizer, clip_norm and precision are read here; `None` for the defaults.
         machine: where to compute; `None` as `clslab.device.borrowed` chooses.
         steps: how many steps are timed.
         warmup: steps before, which are not: first steps allocate memory and start workers.
 
     Raises:
-        ValueError: if `steps` is below 1 or `warmup` below 0, or the loader gives too few batches.
+        ValueError: if `steps` is below 1 or `warmup` below 0, the recipe has SAM, or the loader gives too few batches.
 
     Taught in chapter 8.
 
@@ -189,6 +190,11 @@ def profile_steps(
     if steps < 1 or warmup < 0:
         raise ValueError(f"steps is {steps} and warmup {warmup}; time at least 1 step, after 0 or more others")
     recipe = Recipe() if recipe is None else recipe
+    if recipe.sam_rho > 0:
+        raise ValueError(
+            f"sam_rho = {recipe.sam_rho}: a step with SAM has two forward and two backward passes, and one of each is "
+            "timed here; set sam_rho = 0"
+        )
     copied = copy.deepcopy(model)
     batches = _endless(loader)
     with borrowed(copied, training=True, machine=machine) as machine:

@@ -124,8 +124,12 @@ def _machine(found: Run) -> Machine:
 
     from clslab.device import Machine, choose
 
-    if found.machine["device"].startswith("cuda") and not torch.cuda.is_available():
-        here = choose(precision="fp32")
+    kind, _, number = found.machine["device"].partition(":")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        if torch.cuda.is_available():  # there is one, but not so many
+            here = Machine.from_dict(found.machine | {"device": "cuda"})
+        else:
+            here = choose(precision="fp32")
         print(f"trained on {found.machine['device']}, tested on {here.describe()}: last digits may differ")
         return here
     return Machine.from_dict(found.machine)

@@ -270,8 +270,11 @@ def recipe_of(args: argparse.Namespace, image_size: int) -> Recipe:
 def _transfer(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     from clslab import device, seeds
+    from clslab.checkpoint import read_checkpoint
 
-    machine = device.choose()
+    # What is resumed goes on as it began: with the precision, the threads and the device of its checkpoint.
+    resumed = None if args.resume is None else read_checkpoint(args.resume)["machine"]
+    machine = device.choose() if resumed is None else device.Machine.from_dict(resumed)
     print(f"machine: {machine.describe()}")
     seeds.seed_everything(args.seed)
     spec = _backbone(args.backbone)

@@ -251,7 +251,7 @@ class ShardLoader:
 
     def __init__(self, stream: _Stream, workers: int) -> None:
         self._stream, self._workers = stream, workers
-        self._next_epoch, self._announced = 0, False
+        self.epoch, self._announced = 0, False
         self.classes = stream.index.classes
         self.count = stream.stop - stream.start
         self.batch_size = stream.batch_size
@@ -262,12 +262,12 @@ class ShardLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Which epoch the next iteration is."""
-        self._next_epoch, self._announced = epoch, True
+        self.epoch, self._announced = epoch, True
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch = self._next_epoch
+        epoch = self.epoch
         if not self._announced:
-            self._next_epoch += 1
+            self.epoch += 1
         self._stream.epoch = epoch
         batches: DataLoader[Any] = DataLoader(
             self._stream,

@@ -165,16 +165,17 @@ def _row(table: Path, number: int, line: dict[str, str]) -> Row:
     family = line.get("family") or _unknown(order)
     words = line["species"].split()
     genus = line.get("genus") or (words[0] if len(words) > 1 else _unknown(family))
+    file = line["file"].replace("\\", "/")  # as a program on Windows may have written it
     return Row(
         line=number,
-        path=table.parent / line["file"],
-        file=line["file"].replace("\\", "/"),
+        path=table.parent / file,
+        file=file,
         order=order,
         family=family,
         genus=genus,
         species=line["species"],
         recordist=line.get("recordist") or "unknown",
-        recording=line.get("recording_id") or line["file"],
+        recording=line.get("recording_id") or file,
         split=split,
         subset=line.get("subset", ""),
         licence=line.get("licence", ""),

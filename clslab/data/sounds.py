@@ -234,4 +234,8 @@ def _of_length(samples: Tensor, length: int, rate: int) -> Tensor:
 
 def _described(source: np.ndarray | Callable[[], np.ndarray]) -> bytes:
     """Bytes that tell one sound that is no file from another."""
-    return source.tobytes() if isinstance(source, np.ndarray) else repr(source).encode()
+    if isinstance(source, np.ndarray):
+        return source.tobytes()
+    said = repr(source)
+    # A function is named by its address alone, and the next one may have the same: then the sound has to say who it is.
+    return np.asarray(source()).tobytes() if " at 0x" in said else said.encode()

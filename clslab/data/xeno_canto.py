@@ -449,6 +449,7 @@ def _fetch_and_cut(
 ) -> list[dict[str, str]] | None:
     """The rows of a recording, or None where its file cannot be had or used, which is said."""
     from clslab.audio import BadSoundError
+    from clslab.data.download import ChecksumError
 
     source = folder / "recordings" / f"XC{recording.number}{recording.suffix}"
     client.keep_pace()
@@ -458,8 +459,13 @@ def _fetch_and_cut(
     except DownloadError as error:
         # The second line on says what to do about a whole set; here the next recording will do.
         say(f"left out: XC{recording.number}: {' '.join(str(error).splitlines()[:2])}")
+    except ChecksumError:
+        note = source.with_name(f"{source.name}.sha256")
+        say(f"left out: XC{recording.number}: it is another file than before; delete {note} to take the new one")
     except BadSoundError as error:
-        say(f"left out: XC{recording.number}: it {error.reason}")
+        # Without its sum: where the file is deleted, whatever comes the next time is taken.
+        source.with_name(f"{source.name}.sha256").unlink(missing_ok=True)
+        say(f"left out: XC{recording.number}: it {error.reason}; delete {source} to fetch it anew")
     return None
 
 

@@ -158,6 +158,17 @@ def _builder(recipe: Recipe) -> Callable[[Any], Optimizer]:
 
 
 def _with_lookahead(optimizer: Optimizer, *, lookahead_k: int = 6, lookahead_alpha: float = 0.5) -> Optimizer:
-    from timm.optim import Lookahead  # here: timm is slow to import, and most recipes do without
+    return _lookahead()(optimizer, alpha=lookahead_alpha, k=lookahead_k)
 
-    return Lookahead(optimizer, alpha=lookahead_alpha, k=lookahead_k)
+
+@functools.cache
+def _lookahead() -> Callable[..., Optimizer]:
+    from timm.optim import Lookahead as Timms  # here: timm is slow to import, and most recipes do without
+
+    class Lookahead(Timms):
+        """Timm's, which can be copied: together with the optimizer that it stands around."""
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {name: getattr(self, name) for name in ("_base_optimizer", "defaults", "state", "param_groups")}
+
+    return Lookahead

@@ -144,11 +144,15 @@ def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(divided, tmp_path, cap
     assert f"--resume {kept}" in first
     assert (tmp_path / "one.pt").exists()
     monkeypatch.undo()
+    monkeypatch.setenv("CLSLAB_PRECISION", "bf16")  # another machine now; the run goes on as it began
     assert run_transfer(divided, log, "--epochs", 3, "--resume", kept) == 0
     second = capsys.readouterr().out
     assert log.read_text(encoding="utf-8") == first + second
     assert "epoch  1/3" not in second
     assert "epoch  3/3" in second
+    machines = [line for line in (first + second).splitlines() if line.startswith("machine: ")]
+    assert len(machines) == 2
+    assert machines[0] == machines[1]
 
 
 def test_ctrl_c_before_the_first_epoch_ends_saves_nothing(divided, tmp_path, capsys, monkeypatch):

@@ -107,6 +107,24 @@ def test_place_leaves_meta_behind_and_changes_the_format_of_pictures_only():
     assert isinstance(levels, tuple)
 
 
+@pytest.mark.parametrize(("device", "waits"), [("cpu", True), ("cuda", False)])
+def test_a_copy_to_the_cpu_is_waited_for(device, waits, monkeypatch):
+    monkeypatch.setattr("clslab.device._check_device", lambda _: None)
+
+    class Spy:
+        ndim = 2
+
+        def to(self, place, *, non_blocking):
+            assert place == device
+            asked.append(non_blocking)
+            return self
+
+    asked = []
+    Machine(device=device).place((Spy(), [Spy(), Spy()]))
+    Machine(device=device).place((Spy(), Spy()))
+    assert asked == [not waits] * 5
+
+
 class Steps:
     """Training steps that take as long as a table says, by a clock of their own.
 

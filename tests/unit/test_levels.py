@@ -62,6 +62,14 @@ def test_a_recipe_becomes_a_record_of_the_finest_level(hierarchy, recorded):
     assert Run.from_json(run.to_json()).recipe.hierarchy == run.recipe.hierarchy
 
 
+def test_validation_is_seen_in_the_views_that_the_test_is_seen_in(recorded):
+    run = recorded({"mode": "joint"}, tta="flip", epochs=2)
+    single, several = (run.predictions[split].own for split in ("val-single-view", "val"))
+    assert not (single == several).all()
+    plain = recorded({"mode": "joint"}, epochs=2)
+    assert (plain.predictions["val"].own == single).all()
+
+
 def test_the_same_seed_gives_the_same_run(recorded):
     settings = {"mode": "two-stage", "shallow": "fixed", "first_epochs": 1}
     once, again = (recorded(settings).predictions["val"].own for _ in range(2))

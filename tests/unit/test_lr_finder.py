@@ -10,15 +10,18 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from clslab import distributed, seeds
+from clslab import distributed, optim, seeds
 from clslab.checkpoint import random_state
+from clslab.data import shards
 from clslab.data.loading import BatchLoader
 from clslab.device import Machine
 from clslab.lr_finder import RULES, LRCurve, NoSuggestion, Spread, range_test, range_tests, smooth
+from clslab.recipe import Recipe
 
 CPU = Machine("cpu", threads=1)
 QUICK = {"start": 1e-4, "end": 10.0, "steps": 30, "machine": CPU}
@@ -239,6 +242,42 @@ def test_the_base_optimizer_of_sam_is_tested():
     expected = range_test(model, base, criterion, loader, **QUICK)
     found = range_test(model, TwoPasses(base), criterion, loader, **QUICK)
     assert np.array_equal(found.losses, expected.losses)
+
+
+@pytest.mark.parametrize("name", optim.NAMES)
+def test_every_optimizer_is_tested_on_a_copy(name):
+    model, _, criterion, loader = make()
+    optimizer = optim.create(Recipe(optimizer=name, lr=1e-3), model)
+    before = copy.deepcopy(model.state_dict())
+    curve = range_test(model, optimizer, criterion, loader, **(QUICK | {"end": 1e-2}))
+    assert len(curve.losses) == QUICK["steps"]
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert {group["lr"] for group in optimizer.param_groups} == {1e-3}
+
+
+def test_a_copied_lookahead_moves_the_copied_weights():
+    model = nn.Linear(3, 2)
+    optimizer = optim.create(Recipe(optimizer="lookahead-adamw", lr=0.1), model)
+    copied, of_copy = copy.deepcopy((model, optimizer))
+    weights = [model.weight.clone(), copied.weight.clone()]
+    for _ in range(7):  # over a step of the slow weights
+        of_copy.zero_grad()
+        copied(torch.ones(4, 3)).square().mean().backward()
+        of_copy.step()
+    assert torch.equal(model.weight, weights[0])
+    assert not torch.equal(copied.weight, weights[1])
+    assert of_copy.param_groups is of_copy._base_optimizer.param_groups
+
+
+def test_a_loader_of_shards_goes_on_in_its_own_order(tmp_path):
+    for number in range(8):
+        (tmp_path / "set" / f"class {number % 2}").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (number * 20, 0, 0)).save(tmp_path / "set" / f"class {number % 2}" / f"{number}.png")
+    shards.write(tmp_path / "set", tmp_path / "packed")
+    tested, untested = (shards.open(tmp_path / "packed", batch_size=4, shuffle_buffer=8) for _ in range(2))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+    range_test(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss(), tested, **QUICK)
+    assert [inputs.tolist() for inputs, _ in tested] == [inputs.tolist() for inputs, _ in untested]
 
 
 @pytest.mark.parametrize("kind", ["loader", "list", "batches with meta", "generator that is long enough"])

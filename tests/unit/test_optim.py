@@ -101,7 +101,7 @@ def test_every_optimizer_gets_down_a_quadratic(name, sam_rho):
 def test_lookahead_is_timms_around_the_named_one():
     options = {"momentum": 0.9, "lookahead_k": 3, "lookahead_alpha": 0.25}
     optimizer = optim.create(Recipe(optimizer="lookahead-sgd", optimizer_options=options), nn.Linear(2, 2))
-    assert type(optimizer) is timm.optim.Lookahead
+    assert isinstance(optimizer, timm.optim.Lookahead)
     assert [group["lookahead_k"] for group in optimizer.param_groups] == [3, 3]
     assert [group["lookahead_alpha"] for group in optimizer.param_groups] == [0.25, 0.25]
     assert [group["momentum"] for group in optimizer.param_groups] == [0.9, 0.9]
@@ -111,7 +111,7 @@ def test_sam_goes_around_what_the_recipe_names():
     recipe = Recipe(optimizer="lookahead-adam", lr=0.5, sam_rho=0.7, sam_adaptive=True)
     optimizer = optim.create(recipe, nn.Linear(2, 2))
     assert type(optimizer) is optim.SAM
-    assert type(optimizer.base_optimizer) is timm.optim.Lookahead
+    assert isinstance(optimizer.base_optimizer, timm.optim.Lookahead)
     for group in optimizer.param_groups:
         assert (group["lr"], group["rho"], group["adaptive"], group["lookahead_k"]) == (0.5, 0.7, True, 6)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01, 0.0]

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from clslab import cli, data, plots, runs
+from clslab.commands import test as test_command
 from clslab.data import SealedTest
+from clslab.device import Machine
 from clslab.recipe import Recipe
-from clslab.records import read_record
+from clslab.records import Run, read_record
 from clslab.scorecard import Scorecard
 
 DRAWN = data.load
@@ -241,6 +243,19 @@ def test_the_machine_of_a_run_may_be_gone(run, no_figures, monkeypatch, capsys):
     assert call("test", run) == 0
     assert "trained on cuda, tested on cpu" in capsys.readouterr().out
     assert read_record(run / "run.json").opened_test == 1
+
+
+def test_the_second_device_of_a_run_may_be_gone(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr("clslab.device._check_device", lambda _: None)
+    run = Run(SMALL, "local", "f" * 64, ("a", "b"), {})
+    run.machine = Machine(device="cuda:1", precision="bf16", threads=1, name="a card").to_dict()
+    assert test_command._machine(run).device == "cuda"
+    assert "trained on cuda:1, tested on cuda (a card, 1 thread), bf16" in capsys.readouterr().out
+    run.machine = run.machine | {"device": "cuda:0"}
+    assert test_command._machine(run).device == "cuda:0"
+    assert capsys.readouterr().out == ""
 
 
 def test_the_test_is_dated(shelf):

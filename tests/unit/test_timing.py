@@ -184,6 +184,11 @@ def test_steps_and_warmup_are_checked(steps, warmup):
         profile_steps(nn.Linear(4, 2), [], steps=steps, warmup=warmup)
 
 
+def test_a_step_of_two_passes_is_refused():
+    with pytest.raises(ValueError, match=r"sam_rho = 0\.05: a step with SAM has two forward"):
+        profile_steps(nn.Linear(4, 2), DataLoader(items()), Recipe(sam_rho=0.05), steps=1, machine=CPU)
+
+
 def test_the_recipe_decides_on_the_precision():
     recipe = Recipe(precision="bf16")
     times = profile_steps(nn.Linear(4, 2), DataLoader(items()), recipe, steps=1, machine=CPU)

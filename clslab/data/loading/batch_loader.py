@@ -150,9 +150,12 @@ class BatchLoader:
         if epoch < 0:
             raise ValueError(f"epoch {epoch} is negative; epochs are counted from 1")
         self.epoch, self._epoch_is_set = epoch, True
+        self._announce()
+
+    def _announce(self) -> None:
         announce = getattr(self.sampler, "set_epoch", None)
         if announce is not None:
-            announce(epoch)
+            announce(self.epoch)
 
     def __len__(self) -> int:
         """Number of batches of this process.
@@ -167,6 +170,7 @@ class BatchLoader:
     def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
         if not self._epoch_is_set:
             self.epoch += 1
+            self._announce()
         # The order is drawn here and not at the first batch: by then the epoch may be another one.
         return self._batches(self.epoch, self._order(self.epoch))
 

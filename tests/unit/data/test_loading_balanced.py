@@ -59,6 +59,15 @@ def test_a_batch_loader_takes_it_and_announces_the_epoch():
     assert len(batches) == 3
 
 
+def test_without_an_announcement_every_iteration_is_another_epoch_of_the_sampler():
+    images = torch.arange(100, dtype=torch.uint8).reshape(100, 1, 1, 1)
+    numbers = torch.arange(100)  # the items themselves, to see which are drawn
+    batches = BatchLoader(images, numbers, batch_size=40, mean=[0], std=[1], sampler=BalancedSampler(LONG_TAIL))
+    for epoch in (1, 2):
+        found = np.concatenate([items.numpy() for _, items in batches])
+        assert np.array_equal(found, drawn(BalancedSampler(LONG_TAIL), epoch))
+
+
 @pytest.mark.parametrize(
     ("targets", "words"),
     [([], "no items"), ([[0, 1]], "one class per item"), ([0.5, 1.0], "whole numbers")],

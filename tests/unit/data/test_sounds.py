@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from clslab import audio, data, train
-from clslab.data import birds, songs
+from clslab.data import birds, songs, sounds
 from clslab.data.loading import loader
 from clslab.data.sounds import SoundDataset
 from clslab.recipe import Recipe
@@ -277,6 +277,29 @@ def test_a_file_that_cannot_be_used_is_left_out_and_named(own, capsys, name, spo
     assert len(splits.train) == 6
     assert f"birds: left out: line 10, {name} ({reason}" in said.replace("it: ", "")
     assert str(own.folder) not in said
+
+
+def test_a_table_from_windows_names_the_same_files(own, capsys):
+    (own.folder / "deep").mkdir()
+    soundfile.write(own.folder / "deep" / "new.wav", tone(700), RATE)
+    splits, said = load(own("deep\\new.wav,Parus major,,Paridae,Passeriformes,me,R9,train,"), capsys)
+    assert "left out" not in said
+    assert any("deep/new.wav" in name for name in splits.train.ids)
+
+
+def test_functions_with_one_name_are_not_one_sound():
+    class Noise:
+        def __init__(self, level):
+            self.level = level
+
+        def __call__(self):
+            return np.full(8, self.level, dtype=np.float32)
+
+        def __repr__(self):
+            return "<function <lambda> at 0x7f0000000000>"  # an address that was used before
+
+    assert sounds._described(Noise(0.1)) != sounds._described(Noise(0.2))
+    assert sounds._described(Noise(0.1)) == sounds._described(Noise(0.1))
 
 
 def cut_ogg(path):

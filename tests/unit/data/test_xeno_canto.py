@@ -337,6 +337,30 @@ def test_more_clips_are_cut_from_the_same_file(service, get):
     assert (len(table(get.folder)), len(service.downloads)) == (2, 1)
 
 
+def test_a_page_in_place_of_a_recording_does_not_block_it(service, get):
+    service.add(1, content=b"<html>back in an hour</html>" * 100)
+    service.add(2)
+    get()
+    stored = get.folder / "recordings" / "XC1.flac"
+    assert f"delete {stored} to fetch it anew" in "\n".join(get.said)
+    service.files["/1/download"] = song(1)
+    stored.unlink()
+    get()
+    assert {row["recording_id"] for row in table(get.folder)} == {"XC1", "XC2"}
+
+
+def test_a_recording_that_was_replaced_is_said_and_the_next_ones_are_taken(service, get):
+    service.add(1)
+    get()
+    for path in (get.folder / "recordings" / "XC1.flac", get.folder / table(get.folder)[0]["file"]):
+        path.unlink()
+    service.files["/1/download"] = song(7)
+    service.add(2)
+    get()
+    assert "left out: XC1: it is another file than before" in "\n".join(get.said)
+    assert "XC2" in {row["recording_id"] for row in table(get.folder)}
+
+
 def test_one_bad_recording_does_not_end_the_command(service, get):
     service.add(1, content=b"<html>not found</html>" * 100)
     service.add(2)

@@ -159,6 +159,28 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(monkeypatch, net, loaders, 
     assert path.read_bytes() == before
 
 
+def test_a_scale_of_the_loss_is_not_made_up(net, loaders, tmp_path):
+    recipe, path = Recipe(epochs=3), tmp_path / "run.pt"
+    fit(net(), *loaders(), recipe, machine=Machine(), checkpoint=path, on_epoch=stop_after(1))
+    state = read_checkpoint(path)
+    state["machine"]["precision"] = "fp16"
+    torch.save(state, path)
+    with pytest.raises(
+        ValueError, match=r"was trained in fp16, and this run is in fp32; resume with the same precision"
+    ):
+        fit(net(), *loaders(), recipe, machine=Machine(), resume=path)
+
+
+def test_a_machine_with_fewer_devices_restores_those_that_it_has(monkeypatch):
+    given = {}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: given.update({device: state}))
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: ["of the first", "of the second"])
+    restore_random_state(random_state())
+    assert given == {0: "of the first"}
+
+
 def test_every_generator_is_restored():
     seeds.seed_everything(0)
     np.random.randn()  # leaves half of a pair of normal numbers behind  # noqa: NPY002
