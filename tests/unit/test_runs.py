@@ -444,7 +444,7 @@ def test_the_table_draws_whole_groups_and_balances():
     row = records.results_table(runs_by_name, metric="balanced_accuracy").iloc[0]
     assert row["mean"] == 0.5
     with pytest.raises(ValueError, match="'loss' has no interval"):
-        records._resampling(runs_by_name["x"][0].predictions["test"], "loss")
+        records._resampling(targets, groups, "loss")
 
 
 def test_the_table_refuses_to_mix_sources():
