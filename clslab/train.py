@@ -243,9 +243,8 @@ def fit(
     """Train the parameters of a model that require a gradient, and leave it with its best weights.
 
     After each epoch the model is evaluated on `val`; at the end it gets the weights of the epoch with the highest
-    validation accuracy back, of equal ones the first. With `ema` in the recipe, these are the weights' average over the
-    steps: it is what is evaluated and what stays. Ctrl-C ends the training and keeps the best weights. The number
-    to report is that of a test set: the best validation accuracy of many epochs is too good.
+    validation accuracy back, of equal ones the first (with `ema`, of their average over the steps). Ctrl-C ends the
+    training and keeps the best weights. Report a test set: the best validation of many epochs is too good.
 
     Args:
         model: trained in place; its modes and device are given back as they were.
@@ -270,15 +269,16 @@ def fit(
     Raises:
         TrainingDiverged: if the loss is infinite or not a number.
         FileNotFoundError: if there is no checkpoint to resume from.
-        ValueError: if the recipe asks for something that this loop does not do, a loader is empty or not divided over
-            the processes, a batch is too small for batch norm, or the checkpoint is that of another run.
+        ValueError: if a setting, a loader (empty, not divided over the processes), a batch or the checkpoint is wrong.
 
     Taught in chapter 2.
     """
     _check_patience(patience, val)
     machine = _machine_for(machine, recipe, resume)
-    reports = Reports(log, tensorboard, progress=progress, epochs=recipe.epochs)
-    with reports, borrowed(model, training=True, machine=machine):
+    with (
+        Reports(log, tensorboard, progress=progress, epochs=recipe.epochs) as reports,
+        borrowed(model, training=True, machine=machine),
+    ):
         state = TrainingState.start(model, train, recipe, machine, criterion, optimizer)
         state.checkpoint.parts |= also or {}
         if resume is not None:
