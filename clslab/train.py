@@ -242,9 +242,8 @@ def fit(
 ) -> History:
     """Train the parameters of a model that require a gradient, and leave it with its best weights.
 
-    After each epoch the model is evaluated on `val`; at the end it gets the weights of the epoch with the highest
-    validation accuracy back, of equal ones the first (with `ema`, of their average over the steps). Ctrl-C ends the
-    training and keeps the best weights. Report a test set: the best validation of many epochs is too good.
+    After each epoch the model is evaluated on `val`; at the end it has the weights of the best epoch, of equal ones the
+    first (with `ema` their average over the steps). Ctrl-C ends and keeps them. A best accuracy so chosen is too good.
 
     Args:
         model: trained in place; its modes and device are given back as they were.
@@ -275,10 +274,8 @@ def fit(
     """
     _check_patience(patience, val)
     machine = _machine_for(machine, recipe, resume)
-    with (
-        Reports(log, tensorboard, progress=progress, epochs=recipe.epochs) as reports,
-        borrowed(model, training=True, machine=machine),
-    ):
+    reports = Reports(log, tensorboard, progress=progress, epochs=recipe.epochs)
+    with reports, borrowed(model, training=True, machine=machine):
         state = TrainingState.start(model, train, recipe, machine, criterion, optimizer)
         state.checkpoint.parts |= also or {}
         if resume is not None:
