@@ -123,9 +123,8 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    for device, saved in enumerate(
-        state["cuda"][: torch.cuda.device_count()]
-    ):  # there may be fewer devices than before
+    here = state["cuda"][: torch.cuda.device_count()]  # there may be fewer devices than before
+    for device, saved in enumerate(here):
         torch.cuda.set_rng_state(saved, device)
 
 
